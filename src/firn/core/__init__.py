@@ -1,0 +1,1 @@
+"""What all rooms stand on: document schema, shard store, ledger, engine, hashing, errors, progress."""

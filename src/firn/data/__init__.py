@@ -1,0 +1,1 @@
+"""Raw input to documents to kept documents: sources, extraction, language, signals and rules, deduplication."""

@@ -1,0 +1,1 @@
+"""The transformer, its objectives and generation; Hugging Face folders read and written."""

@@ -1,0 +1,1 @@
+"""Before the run: FLOPs, memory, time; what a recipe will cost."""

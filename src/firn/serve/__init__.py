@@ -1,0 +1,1 @@
+"""The pages a person looks at: the run report."""

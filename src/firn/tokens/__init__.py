@@ -1,0 +1,1 @@
+"""Documents to tokens to batches: tokenizer, token shards, mixture, the stateless batch function."""
