@@ -40,8 +40,9 @@ if ! .venv/bin/python -c "import importlib.metadata as m, sys; sys.exit('torch==
     if [ "$(uname -s)" = Linux ] && ! has_nvidia_gpu; then
         index="${TORCH_INDEX:-https://download.pytorch.org/whl/cpu}"
     fi
-    echo "firn: installing $torch ${index:+from $index}"
-    if [ -z "$index" ] || ! pip install --quiet --retries 1 --timeout 15 --index-url "$index" -c constraints.txt "$torch"; then
+    echo "firn: installing $torch${index:+ from $index}"
+    # Without its dependencies: that index holds other versions of them than constraints.txt; they come with the rest.
+    if [ -z "$index" ] || ! pip install --quiet --no-deps --retries 1 --timeout 15 --index-url "$index" "$torch"; then
         [ -z "$index" ] || echo "firn: $index could not be used; falling back to pip's configured index"
         pip install --quiet -c constraints.txt "$torch"
     fi
