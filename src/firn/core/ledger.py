@@ -1,0 +1,149 @@
+"""The ledger: every document that enters a stage is accounted for.
+
+Row i of a shard's ledger speaks of input row i. The law: in = kept + changed + split + merged + removed + failed, and
+the stage's documents are kept + changed + the rows of every split. `execute` checks it before a shard counts as done.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from firn.core.errors import ConservationError
+from firn.core.schema import FORMAT_VERSION
+from firn.core.store import column
+
+VERDICTS = ("kept", "changed", "split", "merged", "removed", "failed")
+
+_NAME = pa.dictionary(pa.int32(), pa.string())
+SPAN = pa.struct([pa.field("start", pa.int32()), pa.field("end", pa.int32())])
+
+#: rows: how many rows the document became. into: the survivor it was merged into. rule: the first rule it failed;
+#: rules: bitmap of all it failed, bit i being rule i of the stage's list. value, bound: what the first rule measured
+#: and allowed. spans: UTF-8 byte ranges cut from the input text. url, address: filled by the stage that reads raw
+#: records, which have no document row of their own.
+LEDGER = pa.schema(
+    [
+        pa.field("id", pa.binary(16)),
+        pa.field("verdict", _NAME, nullable=False),
+        pa.field("rows", pa.int32(), nullable=False),
+        pa.field("into", pa.binary(16)),
+        pa.field("rule", _NAME),
+        pa.field("rules", pa.uint64(), nullable=False),
+        pa.field("value", pa.float64()),
+        pa.field("bound", pa.float64()),
+        pa.field("spans", pa.list_(SPAN)),
+        pa.field("error", pa.string()),
+        pa.field("url", pa.string()),
+        pa.field("address", pa.string()),
+    ],
+    metadata={"format": "firn.ledger", "format_version": str(FORMAT_VERSION)},
+)
+
+
+class LedgerWriter:
+    """Collects a shard's verdicts, one call per input row, in the order of the input."""
+
+    def __init__(self) -> None:
+        self._columns: dict[str, list[Any]] = {name: [] for name in LEDGER.names}
+        self.verdicts: Counter[str] = Counter(dict.fromkeys(VERDICTS, 0))
+        self.rules: Counter[str] = Counter()
+        self.out = 0
+
+    def __len__(self) -> int:
+        return len(self._columns["id"])
+
+    def _row(self, verdict: str, rows: int, id: bytes | None, **more: Any) -> None:
+        values = {"id": id, "verdict": verdict, "rows": rows, "rules": 0, **more}
+        for name, so_far in self._columns.items():
+            so_far.append(values.get(name))
+        self.verdicts[verdict] += 1
+        self.out += rows
+        if more.get("rule"):
+            self.rules[more["rule"]] += 1
+
+    def kept(self, id: bytes | None, *, url: str | None = None, address: str | None = None) -> None:
+        """The document goes on as it is."""
+        self._row("kept", 1, id, url=url, address=address)
+
+    def changed(
+        self,
+        id: bytes | None,
+        *,
+        spans: Sequence[tuple[int, int]] | None = None,
+        rule: str | None = None,
+        url: str | None = None,
+        address: str | None = None,
+    ) -> None:
+        """The document goes on with spans cut."""
+        cut = None if spans is None else [{"start": start, "end": end} for start, end in spans]
+        self._row("changed", 1, id, spans=cut, rule=rule, url=url, address=address)
+
+    def split(self, id: bytes | None, rows: int, *, url: str | None = None, address: str | None = None) -> None:
+        """The record gave `rows` documents."""
+        self._row("split", rows, id, url=url, address=address)
+
+    def merged(self, id: bytes | None, into: bytes, rule: str) -> None:
+        """The document is a copy of `into`, which stands for it from here on."""
+        self._row("merged", 0, id, into=into, rule=rule)
+
+    def removed(
+        self,
+        id: bytes | None,
+        rule: str,
+        *,
+        value: float | None = None,
+        bound: float | None = None,
+        rules: int = 0,
+        url: str | None = None,
+        address: str | None = None,
+    ) -> None:
+        """The document ends here: `rule` measured `value` against `bound`."""
+        self._row("removed", 0, id, rule=rule, value=value, bound=bound, rules=rules, url=url, address=address)
+
+    def failed(
+        self,
+        id: bytes | None,
+        error: str,
+        *,
+        rule: str | None = None,
+        url: str | None = None,
+        address: str | None = None,
+    ) -> None:
+        """The document could not be processed, and this is why."""
+        self._row("failed", 0, id, error=error, rule=rule, url=url, address=address)
+
+    def table(self) -> pa.Table:
+        """The ledger so far, in LEDGER's schema."""
+        return pa.table([column(self._columns[f.name], f.type) for f in LEDGER], schema=LEDGER)
+
+    def counts(self) -> dict[str, Any]:
+        """Counts for the manifest: in, out, one per verdict, and per rule."""
+        return {
+            "in": len(self),
+            "out": self.out,
+            **{verdict: self.verdicts[verdict] for verdict in VERDICTS},
+            "rules": dict(sorted(self.rules.items())),
+        }
+
+
+def check_conservation(ledger: LedgerWriter, rows_in: int, rows_out: int, where: str) -> None:
+    """Raise ConservationError unless every input row has one verdict and the output is what the verdicts say.
+
+    rows_in: rows that entered the stage. rows_out: rows of its `documents`.
+    """
+    if len(ledger) != rows_in:
+        raise ConservationError(
+            f"{rows_in} documents went in and {len(ledger)} are accounted for",
+            where=where,
+            mend="this is a fault of the stage, not of the data; please report it with the recipe",
+        )
+    if ledger.out != rows_out:
+        raise ConservationError(
+            f"the ledger says {ledger.out} documents came out, {rows_out} were written",
+            where=where,
+            mend="this is a fault of the stage, not of the data; please report it with the recipe",
+        )
