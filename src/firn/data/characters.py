@@ -1,7 +1,7 @@
 """What kind of character each code point is: the tables that the text kernels look into.
 
 One entry per code point below `SIZE`. Above it lie CJK ideographs (planes 2 and 3), which need no table, and symbols.
-The tables come from Python's Unicode database; its version is `UNICODE` and belongs in the fingerprints of what uses them.
+The tables come from Python's Unicode database; its version, `UNICODE`, belongs in the fingerprints of what uses them.
 """
 
 from __future__ import annotations
@@ -83,20 +83,26 @@ def classes() -> NDArray[np.uint16]:
     return table
 
 
+DROPPED, BREAK = 0, 1  # in `folded`: the character is passed over; it stands between words
+FOLDED_ALONE = 1 << 31  # in `folded`: the character is a word of its own
+
+
 @cache
 def folded() -> NDArray[np.uint32]:
-    """The code point that stands for each in a comparison: lower case, without diacritics. uint32 [SIZE], read-only.
+    """What each character is when texts are compared for near-duplicates: uint32 [SIZE], read-only.
 
-    Characters that are not letters map to themselves; so do those whose fold is more than one character
-    (Hangul syllables, some Indic letters).
+    Letters: the code point of their lower case without diacritics (their own where that is more than one character, as
+    for Hangul), with FOLDED_ALONE in scripts without spaces. Numbers: the code point of 0. Non-spacing marks and format
+    characters: DROPPED. Everything else, the underscore too: BREAK.
     """
-    table = np.arange(SIZE, dtype=np.uint32)
-    for code in np.flatnonzero(classes() & LETTER):
-        decomposed = unicodedata.normalize("NFD", chr(code).lower())
-        base = [c for c in decomposed if unicodedata.category(c) != "Mn"]
-        if len(base) == 1:
-            table[code] = ord(base[0])
-        elif len(chr(code).lower()) == 1:
-            table[code] = ord(chr(code).lower())
+    kinds = classes()
+    table = np.full(SIZE, BREAK, np.uint32)
+    table[kinds & MARK > 0] = DROPPED
+    table[kinds & DIGIT > 0] = ord("0")
+    for code in np.flatnonzero(kinds & LETTER):
+        lower = chr(code).lower()
+        base = [c for c in unicodedata.normalize("NFD", lower) if unicodedata.category(c) != "Mn"]
+        fold = base if len(base) == 1 else [lower] if len(lower) == 1 else [chr(code)]
+        table[code] = ord(fold[0]) | (FOLDED_ALONE if kinds[code] & ALONE else 0)
     table.setflags(write=False)
     return table

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
-from numba import njit, types
+import numba
+from numba import types
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -20,14 +21,16 @@ def kernel(*arguments: Any) -> Callable[[Function], Function]:
 
     def compile_(function: Function) -> Function:
         try:
-            compiled = njit(arguments, nogil=True, cache=True)(function)
-        except RuntimeError:  # nowhere to keep the compiled code (a read-only installation without a home): compile anew
-            compiled = njit(arguments, nogil=True)(function)
-        return compiled  # type: ignore[no-any-return]
+            compiled: Any = numba.njit(arguments, nogil=True, cache=True)(function)
+        except (
+            RuntimeError
+        ):  # nowhere to keep the compiled code (a read-only installation without a home): compile anew
+            compiled = numba.njit(arguments, nogil=True)(function)
+        return cast(Function, compiled)
 
     return compile_
 
 
 def helper(function: Function) -> Function:
     """Compile a function as part of the kernels that call it."""
-    return njit(nogil=True)(function)  # type: ignore[no-any-return]
+    return cast(Function, numba.njit(nogil=True)(function))

@@ -8,8 +8,8 @@
 `drop_lines.phrase`                  lines that hold one of `phrases`, in any ASCII case
 `cut.citations`                      [12], [], [edit], [citation needed]
 
-Words are divided by white space here, as C4 has it (Raffel et al. 2020, section 2.2). A line is dropped with the newline
-that ends it.
+Words are divided by white space here, as C4 has it (Raffel et al. 2020, section 2.2). A line is dropped with the
+newline that ends it.
 """
 
 from __future__ import annotations
@@ -49,7 +49,9 @@ class Draft:
         self.text = text
         self._classes: NDArray[np.uint16] | None = None
         self._origin: NDArray[np.int32] | None = None  # of each byte left: its place in the original text
-        self._cut_by: NDArray[np.int8] | None = None  # of each original byte: 0, or 1 + the number of the edit that cut it
+        self._cut_by: NDArray[np.int8] | None = (
+            None  # of each original byte: 0, or 1 + the number of the edit that cut it
+        )
 
     @property
     def changed(self) -> bool:
@@ -147,7 +149,7 @@ def _drops(
 
 @helper
 def _citation_end(text: NDArray[np.uint8], at: int, phrases: NDArray[np.uint8], ends: NDArray[np.int64]) -> int:
-    """Where the citation that begins with [ at byte `at` ends: a number or one of the phrases. `at` if there is none."""
+    """Where the citation that begins with [ at byte `at` ends: a number, or one of the phrases; `at` if none does."""
     size = text.size
     end = at + 1
     while end < size and 0x30 <= text[end] <= 0x39:
@@ -155,7 +157,7 @@ def _citation_end(text: NDArray[np.uint8], at: int, phrases: NDArray[np.uint8], 
     if end < size and text[end] == 0x5D:
         return end + 1
     for index in range(ends.size - 1):
-        length = ends[index + 1] - ends[index]
+        length = int(ends[index + 1] - ends[index])
         same = at + 1 + length <= size
         for offset in range(length):
             same = same and text[at + 1 + offset] == phrases[ends[index] + offset]
@@ -165,9 +167,7 @@ def _citation_end(text: NDArray[np.uint8], at: int, phrases: NDArray[np.uint8], 
 
 
 @helper
-def _strip(
-    text: NDArray[np.uint8], classes: NDArray[np.uint16], start: int, end: int, marks: NDArray[np.uint8]
-) -> int:
+def _strip(text: NDArray[np.uint8], classes: NDArray[np.uint16], start: int, end: int, marks: NDArray[np.uint8]) -> int:
     """Mark the white space at both ends of bytes start to end; returns how many bytes."""
     count, first, last = 0, end, start
     for at in range(start, end):
@@ -227,9 +227,7 @@ def mark(
     return count
 
 
-@kernel(
-    types.uint8[::1], types.uint16[::1], types.int32[::1], types.int8[::1], types.uint8[::1], types.int64
-)
+@kernel(types.uint8[::1], types.uint16[::1], types.int32[::1], types.int8[::1], types.uint8[::1], types.int64)
 def cut(
     text: NDArray[np.uint8],
     classes: NDArray[np.uint16],
@@ -238,7 +236,7 @@ def cut(
     marks: NDArray[np.uint8],
     label: int,
 ) -> int:
-    """Take the marked bytes out of the first three arrays, in place, and label them in `cut_by`; returns what is left."""
+    """Take the marked bytes out of the first three arrays, in place; label them in `cut_by`. Returns how many stay."""
     left = 0
     for at in range(text.size):
         if marks[at] != 0:

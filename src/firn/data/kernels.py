@@ -194,7 +194,9 @@ def measure_lines(text: NDArray[np.uint8], classes: NDArray[np.uint16], out: NDA
         if first >= 0:
             nonblank += 1
             bullets += text[first] == 0x2D or _is(text, first, 0xE2, 0x80, 0xA2)
-            ellipses += (last - 2 >= start and _is(text, last - 2, 0x2E, 0x2E, 0x2E)) or _is(text, last, 0xE2, 0x80, 0xA6)
+            ellipses += (last - 2 >= start and _is(text, last - 2, 0x2E, 0x2E, 0x2E)) or _is(
+                text, last, 0xE2, 0x80, 0xA6
+            )
             terminals += classes[final] & TERMINAL != 0
             short += length <= 30
             if _met(table, mix(value)):
@@ -279,8 +281,8 @@ def measure_ngrams(
         out[n - 2] = 0
         if tokens < n:
             continue
-        for slot in range(table.size):
-            table[slot] = 0
+        for index in range(table.size):
+            table[index] = 0
         # The hash of an n-gram slides: H = h0 * B^(n-1) + ... + h(n-1), modulo 2^64.
         power = np.uint64(1)
         for _ in range(n):
@@ -288,7 +290,8 @@ def measure_ngrams(
         rolling = np.uint64(0)
         for token in range(n - 1):
             rolling = rolling * _NGRAM + hashes[token]
-        best, best_first, repeated, free = 0, 0, 0, 0
+        best, best_first = np.int32(0), np.int32(0)
+        repeated, free = 0, 0
         for token in range(tokens - n + 1):
             rolling = rolling * _NGRAM + hashes[token + n - 1]
             if token > 0:
@@ -296,7 +299,7 @@ def measure_ngrams(
             key = mix(rolling)
             if n > 4:
                 if token >= free and _met(table, key):
-                    repeated += sums[token + n] - sums[token]
+                    repeated += int(sums[token + n] - sums[token])
                     free = token + n
                 continue
             key |= np.uint64(1)

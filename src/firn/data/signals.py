@@ -52,8 +52,8 @@ FAMILIES: dict[str, dict[str, str]] = {
         "dup_paragraphs.repeats.fraction": "repeats among paragraphs / paragraphs",
         "dup_paragraphs.repeats.characters": "characters of repeats among paragraphs / characters",
         **{
-            f"top_ngrams.{n}.characters": f"length of the most frequent {n}-gram of tokens, one space between tokens, times"
-            " how often it occurs / characters (of several as frequent: the first; overlaps count; 0 if none)"
+            f"top_ngrams.{n}.characters": f"length of the most frequent {n}-gram of tokens, one space between tokens,"
+            " times how often it occurs / characters (of several as frequent: the first; overlaps count; 0 if none)"
             for n in (2, 3, 4)
         },
         **{

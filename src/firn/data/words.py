@@ -9,10 +9,10 @@ A token is a word or a symbol:
 - in scripts written without spaces (Han, kana, Thai, Khmer, ...) every letter with its marks is a word;
 - a **symbol** is anything else that is not white space; a run of one symbol (`...`, `----`) is one token.
 
-datatrove uses spaCy's English tokenizer. The same: contractions are two tokens, hyphens and slashes split words, numbers
-and abbreviations stay whole, punctuation counts as tokens. Different: a URL or an e-mail address is several tokens here,
-one there; `U.S.` is `U.S` and `.` here; `5km` is one token here, two there; `!!!` is one token here, three there;
-emoji and signs such as `©` are symbols here, words there; scripts without spaces need a dictionary there.
+datatrove uses spaCy's English tokenizer. The same: contractions are two tokens, hyphens and slashes split words,
+numbers and abbreviations stay whole, punctuation counts as tokens. Different: a URL or an e-mail address is several
+tokens here, one there; `U.S.` is `U.S` and `.` here; `5km` is one token here, two there; `!!!` is one token here, three
+there; emoji and signs such as `©` are symbols here, words there; scripts without spaces need a dictionary there.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def mix(value: np.uint64) -> np.uint64:
 
 
 @helper
-def code_point(text: NDArray[np.uint8], at: int) -> int:
+def code_point(text: NDArray[np.uint8], at: int) -> np.int64:
     """The code point of the character of several bytes at byte `at`; U+FFFD where the bytes are not UTF-8."""
     lead, left = np.int64(text[at]), text.size - at
     if 0xC0 <= lead < 0xE0 and left > 1:
@@ -66,7 +66,7 @@ def code_point(text: NDArray[np.uint8], at: int) -> int:
     if 0xF0 <= lead < 0xF8 and left > 3:
         high = (lead & 0x07) << 18 | (np.int64(text[at + 1]) & 0x3F) << 12
         return high | (np.int64(text[at + 2]) & 0x3F) << 6 | np.int64(text[at + 3]) & 0x3F
-    return 0xFFFD
+    return np.int64(0xFFFD)
 
 
 @helper
@@ -99,13 +99,14 @@ def classify(text: NDArray[np.uint8], classes: NDArray[np.uint16]) -> NDArray[np
 
 
 @helper
-def _joins(byte: int, before: int, after: int) -> bool:
+def _joins(byte: np.uint8, before: np.int64, after: np.int64) -> bool:
     """Whether punctuation between two characters of these classes stays inside the word."""
     if after & WORD == 0 or after & ALONE != 0:
         return False
     if byte == 0x2E:  # .
         return not (before & LOWER != 0 and after & UPPER != 0)
-    return (byte == 0x2C or byte == 0x3A or byte == 0x2F) and before & DIGIT != 0 and after & DIGIT != 0  # , : /
+    inside_number = byte == 0x2C or byte == 0x3A or byte == 0x2F  # , : /
+    return bool(inside_number and before & DIGIT != 0 and after & DIGIT != 0)
 
 
 @helper
@@ -127,7 +128,7 @@ def _symbol_end(text: NDArray[np.uint8], classes: NDArray[np.uint16], at: int) -
 
 
 @helper
-def _word_end(text: NDArray[np.uint8], classes: NDArray[np.uint16], at: int) -> tuple[int, int, bool]:
+def _word_end(text: NDArray[np.uint8], classes: NDArray[np.uint16], at: int) -> tuple[int, np.int64, bool]:
     """The word whose first character is at byte `at`: its end, LETTER | DIGIT bits, whether an apostrophe follows on.
 
     The first character may be an apostrophe that belongs to the word.
@@ -161,9 +162,9 @@ def split(
 ) -> tuple[NDArray[np.uint64], NDArray[np.int32], NDArray[np.uint16]]:
     """The tokens of a text whose bytes have these classes (see classify).
 
-    Returns hash uint64 [n], length in characters int32 [n] and kind uint16 [n]. A kind is LETTER | DIGIT where the token
-    holds such characters (neither: a symbol), PUNCTUATION and TERMINAL of a symbol's character (TERMINAL not for a run
-    of full stops, which is an ellipsis), and FIRST for the first token of a line.
+    Returns hash uint64 [n], length in characters int32 [n] and kind uint16 [n]. A kind is LETTER | DIGIT where the
+    token holds such characters (neither: a symbol), PUNCTUATION and TERMINAL of a symbol's character (TERMINAL not for
+    a run of full stops, which is an ellipsis), and FIRST for the first token of a line.
     """
     size = text.size  # at most a token per byte; memory that is not touched costs nothing
     hashes, lengths, kinds = np.empty(size, np.uint64), np.empty(size, np.int32), np.empty(size, np.uint16)

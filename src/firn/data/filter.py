@@ -1,0 +1,139 @@
+"""The stage `filter`: what was measured against the rules in force; kept documents, and a ledger of every decision."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from firn.core.errors import FormatError
+from firn.core.schema import DOCUMENT
+from firn.core.settings import Settings
+from firn.core.stage import Stage, Work
+
+#: Rules that fit the ledger's bitmap.
+MAX_BOUNDS = 64
+
+
+class Bound(Settings):
+    """A rule: what a signal must be for a document to stay. One of the three limits is set; all are inclusive."""
+
+    rule: str
+    """Name of the rule, as the ledger has it."""
+    signal: str
+    """`<point>/<signal>`, `language` or `language_score`."""
+    at_least: float | None = None
+    """The signal must not be less."""
+    at_most: float | None = None
+    """The signal must not be more."""
+    among: tuple[str, ...] | None = None
+    """The languages of which `language` must be one."""
+
+    @model_validator(mode="after")
+    def _one_limit(self) -> Bound:
+        if (self.at_least, self.at_most, self.among).count(None) != 2:
+            raise ValueError("exactly one of at_least, at_most and among is needed")
+        if (self.among is not None) != (self.signal == "language"):
+            raise ValueError("among is for the signal language, at_least and at_most are for the others")
+        return self
+
+    def fails(self, column: pa.ChunkedArray) -> NDArray[np.bool_]:
+        """Which values of the signal break the rule; null and NaN do."""
+        if self.among is not None:
+            inside = pc.is_in(column.cast(pa.string()), value_set=pa.array(self.among, pa.string()))
+        elif self.at_least is not None:
+            inside = pc.greater_equal(column.cast(pa.float64()), self.at_least)
+        else:
+            inside = pc.less_equal(column.cast(pa.float64()), self.at_most)
+        result: NDArray[np.bool_] = ~pc.fill_null(inside, False).to_numpy()
+        return result
+
+
+class FilterSettings(Settings):
+    """The rules in force."""
+
+    bounds: tuple[Bound, ...] = Field(default=(), max_length=MAX_BOUNDS)
+    """The rules, in order: the first that fails is the one that removes. Bit i of the ledger's bitmap is rule i."""
+
+
+def run(work: Work) -> None:
+    """Decide about the documents of one shard. Inputs: `documents` of read, `signals` of measure."""
+    settings: FilterSettings = work.settings
+    wanted = dict.fromkeys(["language", "language_score", "error", *(bound.signal for bound in settings.bounds)])
+    present = work.schema(1, "signals").names
+    if missing := [name for name in wanted if name not in present]:
+        raise FormatError(f"the measurement lacks {missing}", where=work.label, mend="run the stage measure again")
+    signals = work.table(1, "signals", list(wanted))
+    fails = np.zeros((len(settings.bounds), signals.num_rows), bool)
+    for index, bound in enumerate(settings.bounds):
+        fails[index] = bound.fails(signals.column(bound.signal))
+    failed = signals.column("error").is_valid().to_numpy()
+    keeps = ~(fails.any(axis=0) | failed)
+    bits = np.uint64(1) << np.arange(len(settings.bounds), dtype=np.uint64)
+    bitmaps = (fails * bits[:, None]).sum(axis=0, dtype=np.uint64).tolist()
+    first = fails.argmax(axis=0).tolist() if settings.bounds else []
+
+    texts = _Rows(work.batches(1, "signals", ["edited", "cuts"]))
+    languages = [_language(signals.column(name), DOCUMENT.field(name).type) for name in ("language", "language_score")]
+    writer, done = work.writer("documents", DOCUMENT), 0
+    for batch in work.batches(0, "documents"):
+        after = texts.take(batch.num_rows)
+        edited, cuts = after.column("edited"), after.column("cuts")
+        for index, id_ in enumerate(batch.column("id").to_pylist()):
+            row = done + index
+            if failed[row]:
+                work.ledger.failed(id_, signals.column("error")[row].as_py())
+            elif not keeps[row]:
+                bound = settings.bounds[first[row]]
+                value = None if bound.among is not None else signals.column(bound.signal)[row].as_py()
+                limit = bound.at_least if bound.at_least is not None else bound.at_most
+                work.ledger.removed(id_, bound.rule, value=value, bound=limit, rules=bitmaps[row])
+            elif edited[index].is_valid:
+                work.ledger.changed(id_, spans=[(cut["start"], cut["end"]) for cut in cuts[index].as_py()])
+            else:
+                work.ledger.kept(id_)
+        columns: dict[str, Any] = {field.name: batch.column(field.name) for field in DOCUMENT}
+        columns["text"] = pc.coalesce(edited, batch.column("text"))
+        columns["language"], columns["language_score"] = (c.slice(done, batch.num_rows) for c in languages)
+        rows = pa.table([columns[field.name] for field in DOCUMENT], schema=DOCUMENT)
+        writer.write(rows.filter(pa.array(keeps[done : done + batch.num_rows])))
+        done += batch.num_rows
+    if done != signals.num_rows:
+        raise FormatError(
+            f"{done} documents and {signals.num_rows} measurements",
+            where=work.label,
+            mend="run the stage measure again",
+        )
+
+
+STAGE = Stage("filter", 1, run, ledger=True)
+
+
+def _language(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+    return column.cast(pa.string()).dictionary_encode().cast(kind) if pa.types.is_dictionary(kind) else column
+
+
+class _Rows:
+    """Rows of consecutive batches, taken in other numbers than they come in."""
+
+    def __init__(self, batches: Iterator[pa.RecordBatch]):
+        self._batches = batches
+        self._left: list[pa.RecordBatch] = []
+
+    def take(self, rows: int) -> pa.Table:
+        """The next `rows` rows, or what is left of them."""
+        taken = []
+        while rows > 0:
+            batch = self._left.pop() if self._left else next(self._batches, None)
+            if batch is None:
+                break
+            taken.append(batch.slice(0, rows))
+            if batch.num_rows > rows:
+                self._left.append(batch.slice(rows))
+            rows -= taken[-1].num_rows
+        return pa.Table.from_batches(taken)
