@@ -14,7 +14,7 @@ quickstart: .venv/.firn
 	.venv/bin/firn run recipes/quickstart.yaml
 
 test: .venv/.firn-dev lint types
-	.venv/bin/python -m pytest -m "not slow" -n 2 --dist loadfile
+	.venv/bin/python -m pytest -n 2 --dist loadfile
 
 test-slow: .venv/.firn-dev
 	.venv/bin/python -m pytest -m slow

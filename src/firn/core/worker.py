@@ -29,7 +29,7 @@ NO_ROW = -1
 
 @dataclass(frozen=True)
 class Limits:
-    """Backstops per document. seconds: processor time. memory: bytes of address space beyond what the task began with."""
+    """Backstops per document. seconds: processor time. memory: bytes beyond what the task began with."""
 
     seconds: float
     memory: int
