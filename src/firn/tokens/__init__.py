@@ -1,1 +1,1 @@
-"""Documents to tokens to batches: tokenizer, token shards, mixture, the stateless batch function."""
+"""Documents become tokens, and tokens become batches: tokenizer, token shards, mixture, the batch function."""
