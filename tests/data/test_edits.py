@@ -6,6 +6,7 @@ import gzip
 import json
 import re
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -20,17 +21,23 @@ from firn.data.rules import load
 POLICY = ("terms of use", "privacy policy", "cookie policy", "uses cookies", "use of cookies", "use cookies")
 LINES = st.lists(
     st.sampled_from(
-        ["A line of words.", "two words", "  padded line here \t", "", " ", "\u3000wide space line\u3000", "w" * 1001 + " and so on"]
-        + ["See [12] and [] and [edit].", "[citation needed]", "[x] [3 stays here", "Enable JAVASCRIPT to go on", "javascript"]
-        + ["Our Privacy Policy is here.", "We use cookies on it", "Terms of use are these", "中文 字 字", "é è ê"]
+        [
+            *("A line of words.", "two words", "  padded line here \t", "", " ", "\u3000wide space line\u3000"),
+            *("w" * 1001 + " and so on", "See [12] and [] and [edit].", "[citation needed]", "[x] [3 stays here"),
+            *("Enable JAVASCRIPT to go on", "javascript", "Our Privacy Policy is here.", "We use cookies on it"),
+            *("Terms of use are these", "中文 字 字", "é è ê"),
+        ]
     ),
     max_size=25,
-).map("\n".join)  # fmt: skip
+).map("\n".join)
 
 
-def edited(text: str, name: str = "fineweb") -> tuple[str, list[tuple[int, int, int]]]:
+STEPS = load("fineweb").measure.steps
+
+
+def edited(text: str) -> tuple[str, list[tuple[int, int, int]]]:
     draft = Draft(np.frombuffer(text.encode(), np.uint8))
-    for number, step in enumerate(load(name).measure.steps):
+    for number, step in enumerate(STEPS):
         if isinstance(step, Edit):
             draft.edit(number, step.edit, step.limit, tuple(phrase.encode() for phrase in step.phrases))
     spans = [tuple(int(v) for v in span) for span in zip(*draft.cuts(), strict=True)]
@@ -66,15 +73,14 @@ def test_spans_say_all_that_was_cut(text: str) -> None:
         assert start < end
         data = data[:start] + data[end:]
     assert data.decode() == result
-    assert all(a[1] <= b[0] for a, b in zip(spans, spans[1:], strict=False))
-    assert all(a[1] < b[0] or a[2] != b[2] for a, b in zip(spans, spans[1:], strict=False))
+    assert all(a[1] <= b[0] for a, b in pairwise(spans))
+    assert all(a[1] < b[0] or a[2] != b[2] for a, b in pairwise(spans))
 
 
 def test_spans_name_the_edit() -> None:
-    steps = load("fineweb").measure.steps
     text = "one two\nThis line has words [4].\nturn on JavaScript now"
     _, spans = edited(text)
-    assert [(text[a:b], steps[n].edit) for a, b, n in spans] == [  # type: ignore[union-attr]
+    assert [(text[a:b], STEPS[n].edit) for a, b, n in spans] == [  # type: ignore[union-attr]
         ("one two\n", "drop_lines.few_words"),
         ("[4]", "cut.citations"),
         ("\n", "strip_text"),
@@ -83,10 +89,10 @@ def test_spans_name_the_edit() -> None:
 
 
 def test_terminal_punctuation() -> None:
-    text = 'Ends well.\nends not\nso so...\n"Quoted"\nreally?\n\nyes!\nit\'s\''
+    text = "Ends well.\nends not\nso so...\n\"Quoted\"\nreally?\n\nyes!\nit's'"
     draft = Draft(np.frombuffer(text.encode(), np.uint8))
     draft.edit(0, "drop_lines.no_terminal_punctuation")
-    assert draft.text.tobytes().decode() == 'Ends well.\n"Quoted"\nreally?\nyes!\nit\'s\''
+    assert draft.text.tobytes().decode() == "Ends well.\n\"Quoted\"\nreally?\nyes!\nit's'"
 
 
 def test_as_datatrove_on_real_text(shared_data: Callable[[str], Path]) -> None:
@@ -95,7 +101,8 @@ def test_as_datatrove_on_real_text(shared_data: Callable[[str], Path]) -> None:
     theirs = filters.C4QualityFilter(
         filter_no_terminal_punct=False, min_num_sentences=-1, filter_lorem_ipsum=False, filter_curly_bracket=False
     )
-    lines = gzip.open(shared_data("text/cc-head/cc_en_head-0091.jsonl.gz"), "rt").readlines()[:400]
+    with gzip.open(shared_data("text/cc-head/cc_en_head-0091.jsonl.gz"), "rt") as stream:
+        lines = stream.readlines()[:400]
     for index, line in enumerate(lines):
         text = json.loads(line)["text"]
         text = "\n".join(text.splitlines())  # firn's documents have no other line separators

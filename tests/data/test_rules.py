@@ -41,18 +41,33 @@ def test_fineweb_has_the_published_limits() -> None:
     """Penedo et al. 2024; Rae et al. 2021, table A1 and A1.1; Raffel et al. 2020."""
     limits = {b.rule: b.among or (b.at_least if b.at_least is not None else b.at_most) for b in load("fineweb").bounds}
     assert limits == {
-        **{"language.accepted": ("en",), "language.score": 0.65},
-        **{"gopher.dup_lines": 0.3, "gopher.dup_paragraphs": 0.3},
-        **{"gopher.dup_line_characters": 0.2, "gopher.dup_paragraph_characters": 0.2},
-        **{"gopher.top_2_gram": 0.2, "gopher.top_3_gram": 0.18, "gopher.top_4_gram": 0.16},
+        "language.accepted": ("en",),
+        "language.score": 0.65,
+        "gopher.dup_lines": 0.3,
+        "gopher.dup_paragraphs": 0.3,
+        "gopher.dup_line_characters": 0.2,
+        "gopher.dup_paragraph_characters": 0.2,
+        "gopher.top_2_gram": 0.2,
+        "gopher.top_3_gram": 0.18,
+        "gopher.top_4_gram": 0.16,
         **{f"gopher.dup_{n}_grams": (20 - n) / 100 for n in range(5, 11)},
-        **{"gopher.min_words": 50, "gopher.max_words": 100_000},
-        **{"gopher.min_mean_word_length": 3, "gopher.max_mean_word_length": 10},
-        **{"gopher.hash_signs": 0.1, "gopher.ellipses": 0.1, "gopher.bullet_lines": 0.9, "gopher.ellipsis_lines": 0.3},
-        **{"gopher.words_with_letter": 0.8, "gopher.stop_words": 2},
-        **{"c4.lorem_ipsum": 0, "c4.curly_bracket": 0, "c4.min_sentences": 5},
-        **{"fineweb.punctuated_lines": 0.12, "fineweb.short_lines": 0.67},
-        **{"fineweb.char_duplicates": 0.01, "fineweb.newlines": 0.3},
+        "gopher.min_words": 50,
+        "gopher.max_words": 100_000,
+        "gopher.min_mean_word_length": 3,
+        "gopher.max_mean_word_length": 10,
+        "gopher.hash_signs": 0.1,
+        "gopher.ellipses": 0.1,
+        "gopher.bullet_lines": 0.9,
+        "gopher.ellipsis_lines": 0.3,
+        "gopher.words_with_letter": 0.8,
+        "gopher.stop_words": 2,
+        "c4.lorem_ipsum": 0,
+        "c4.curly_bracket": 0,
+        "c4.min_sentences": 5,
+        "fineweb.punctuated_lines": 0.12,
+        "fineweb.short_lines": 0.67,
+        "fineweb.char_duplicates": 0.01,
+        "fineweb.newlines": 0.3,
     }
     assert "drop_lines.no_terminal_punctuation" not in load("fineweb").sources
 
@@ -153,7 +168,9 @@ def test_a_preset_extends_another(tmp_path: Path) -> None:
     )
     rules, base = load(str(path)), load("fineweb")
     assert rules.measure == base.measure
-    assert [b.rule for b in rules.bounds] == [b.rule for b in base.bounds if b.rule != "fineweb.newlines"] + ["my.words"]
+    assert [b.rule for b in rules.bounds] == [b.rule for b in base.bounds if b.rule != "fineweb.newlines"] + [
+        "my.words"
+    ]
     assert {b.rule: b.at_most for b in rules.bounds}["gopher.bullet_lines"] == 0.95
     with pytest.raises(RecipeError, match="off already: lists are what we want"):
         RulesSettings(preset=str(path), off={"fineweb.newlines": "again"})
@@ -175,7 +192,11 @@ def test_a_file_that_is_no_preset(tmp_path: Path, text: str) -> None:
 
 def test_columns_are_in_the_order_of_steps() -> None:
     settings = MeasureSettings(
-        steps=(Point(point="a", families=("words",)), Edit(edit="strip_text"), Point(point="b", families=("characters",)))
+        steps=(
+            Point(point="a", families=("words",)),
+            Edit(edit="strip_text"),
+            Point(point="b", families=("characters",)),
+        )
     )
     assert settings.columns[0] == "a/words.count"
     assert settings.columns[-1] == "b/phrases.lorem_ipsum.count"

@@ -54,10 +54,31 @@ def pieces(text: str) -> list[str]:
 
 # Pieces that meet the rules of segmentation, and characters of one to four bytes.
 PIECES = st.sampled_from(
-    ["the", "The", "of", "don't", "John’s", "U.S.", "e.g.", "3.14", "1,000", "10:30", "end.Start", "a.b", "x_1", "__init__"]
-    + ["...", "…", "----", "#", "{", "}", "!", "?!", "。", "؟", "•", "- ", " ", "\t", "\u3000", "\u00a0", "\n", "\n\n", "\n\n\n"]
-    + ["lorem ipsum", "Lorem Ipsum", "中文", "ไทย", "ภาษา", "한국어", "é", "e\u0301", "👩\u200d💻", "🙂", "½", "٣", "word", "Word", "ß"]
-)  # fmt: skip
+    [
+        *("the", "The", "of", "don't", "John’s", "U.S.", "e.g.", "3.14", "1,000", "10:30", "end.Start", "a.b", "x_1"),
+        *(
+            "__init__",
+            "...",
+            "…",
+            "----",
+            "#",
+            "{",
+            "}",
+            "!",
+            "?!",
+            "。",
+            "؟",
+            "•",
+            "- ",
+            " ",
+            "\t",
+            "\u3000",
+            "\u00a0",
+        ),
+        *("\n", "\n\n", "\n\n\n", "lorem ipsum", "Lorem Ipsum", "中文", "ไทย", "ภาษา", "한국어", "é", "e\u0301"),
+        *("👩\u200d💻", "🙂", "½", "٣", "word", "Word", "ß"),
+    ]
+)
 TEXTS = st.one_of(
     st.lists(PIECES, max_size=60).map("".join),
     st.lists(st.sampled_from(["aa", "b", "c", "the"]), max_size=80).map(" ".join),
@@ -80,7 +101,8 @@ def test_all_signals_on_hard_text(text: str) -> None:
 
 
 def test_all_signals_on_real_text(shared_data: Callable[[str], Path]) -> None:
-    lines = gzip.open(shared_data("text/c4/c4_sample.jsonl.gz"), "rt").readlines()[:60]
+    with gzip.open(shared_data("text/c4/c4_sample.jsonl.gz"), "rt") as stream:
+        lines = stream.readlines()[:60]
     for text in (json.loads(line)["text"] for line in lines):
         assert measured(text) == pytest.approx(plain.signals(text), abs=1e-12)
 
@@ -139,7 +161,9 @@ def test_bytes_that_are_not_utf8_are_read_within_bounds(broken: bytes) -> None:
 def test_repetition_as_datatrove_measures_it() -> None:
     """datatrove's own functions on the same tokens, where they run without spacy."""
     theirs = pytest.importorskip("datatrove.pipeline.filters.gopher_repetition_filter")
-    text = "\n".join(["one two three four five six seven eight", "a b c d e f g h i j k", "nine ten"] * 4 + ["end of it"])
+    text = "\n".join(
+        ["one two three four five six seven eight", "a b c d e f g h i j k", "nine ten"] * 4 + ["end of it"]
+    )
     found, words = measured(text), text.split()
     lines = theirs.find_duplicates(text.split("\n"))
     assert found["dup_lines.repeats.fraction"] == lines[0] / 13
