@@ -94,7 +94,9 @@ def test_what_matters(one: str, two: str) -> None:
 @settings(max_examples=200, deadline=None, derandomize=True)
 @given(
     st.lists(
-        st.sampled_from(["the", "The,", "Café", "x1", "12", "1,000", "3.5.", "中文", "ไทย", "_a", "…", "🙂", "-", "ÅÄÖ", "ﬁ"]),
+        st.sampled_from(
+            ["the", "The,", "Café", "x1", "12", "1,000", "3.5.", "中文", "ไทย", "_a", "…", "🙂", "-", "ÅÄÖ", "ﬁ"]
+        ),
         min_size=1,
         max_size=12,
     )

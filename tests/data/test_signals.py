@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import gzip
-import importlib.util
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -19,17 +18,8 @@ from firn.data.kernels import measure
 from firn.data.signals import FAMILIES, FAMILY
 from firn.data.words import classify, split
 
-
-def _load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-plain = _load("plain_signals")
+sys.path.insert(0, str(Path(__file__).parent))
+import plain_signals as plain
 
 
 def utf8(text: str) -> np.ndarray:
