@@ -1,0 +1,78 @@
+"""Excerpts fit to be shown on a page: personal data and secrets become typed placeholders.
+
+This is for what a person looks at, a few hundred characters at a time; it errs towards replacing too much.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+# Every repetition is bounded or walks on characters that the next part cannot match, so that time is linear.
+_EMAIL = re.compile(
+    r"(?<![\w.+-])[\w.+-]{1,64}\s?(?:@|\(at\)|\[at\])\s?(?:[a-z0-9-]{1,63}\.){1,8}[a-z]{2,24}", re.IGNORECASE
+)
+_USER_AT_HOST = re.compile(r"(?<=://)[^\s/@]{1,100}@")
+_IPV4 = re.compile(r"(?<![\d.])(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?![\d.]*\d)")
+_IPV6 = re.compile(r"(?<![\w:])(?:[0-9a-f]{1,4}:){7}[0-9a-f]{1,4}(?![\w:])", re.IGNORECASE)
+_PHONE = re.compile(
+    r"(?<![\w.+-])(?:"
+    r"\+\d(?:[\s().-]{0,2}\d){7,14}"  # +49 (0)30 123456
+    r"|\(\d{2,5}\)[\s.-]?\d{2,5}(?:[\s.-]?\d{2,5}){1,3}"  # (030) 123 456
+    r"|(?:\d{1,3}[\s.-])?\d{3}([\s.-])\d{3}\1\d{4}"  # 212-555-0123
+    r"|0\d{1,4}[\s/-]\d{4,8}(?:[\s-]\d{2,6}){0,2}"  # 030/1234567, 07911 123456
+    r"|0\d{2,4}(?:[ /-]\d{2,4}){2,4}"  # 089 12 34 56
+    r"|\d{2}([.-])\d{2}\2\d{2}\2\d{2}(?:\2\d{2})?"  # 03.93.92.16.85
+    r")(?:x\d{1,6})?(?!\w|[.-]\d)"
+)
+_NUMBER_OF_A_PERSON = re.compile(r"(?<![\w-])\d{3}-\d{2}-\d{4}(?![\w-])")  # social security, United States
+_IBAN = re.compile(r"\b[A-Z]{2}\d{2}\s?(?:[A-Z0-9]{4}\s?){2,7}[A-Z0-9]{1,4}\b")
+_KEYS = re.compile(
+    r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----(?:[A-Za-z0-9+/=\s]{0,20000}-----END [A-Z ]{0,40}PRIVATE KEY-----)?"
+    r"|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"
+    r"|\b(?:gh[opsur]|github_pat|glpat|hf|xox[abprs]|sk|pk|rk)[-_][\w-]{16,255}"
+    r"|\bAIza[\w-]{35}"
+    r"|\beyJ[\w-]{10,4000}\.[\w-]{10,4000}\.[\w-]{10,4000}"
+)
+_TOKEN = re.compile(r"(?<![\w+/=-])[A-Za-z0-9+/_-]{24,4000}={0,2}(?![\w+/=-])")
+_CARD = re.compile(r"(?<![\w.-])\d{4}([ -]?)\d{4}\1\d{4}\1\d{1,7}(?![\w-]|\.\d)")
+
+
+def redact(text: str) -> str:
+    """`text` with e-mail and IP addresses, phone, card and account numbers, and secrets replaced."""
+    for pattern, replacement in _STEPS:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+def excerpt(text: str, characters: int) -> str:
+    """The beginning of `text`, redacted, of at most `characters` characters; an ellipsis where it was cut."""
+    # Redacted before it is cut, with room to spare, so that no address is left half.
+    room = 2 * characters + 4096
+    shown = redact(text[:room])
+    whole = len(text) <= room and len(shown) <= characters
+    return shown if whole else shown[:characters].rstrip() + "…"
+
+
+def _token(match: re.Match[str]) -> str:
+    """A long run is a secret when it mixes small and capital letters with digits, as names and paths do not."""
+    run = match[0]
+    kinds = sum(any(test(c) for c in run) for test in (str.islower, str.isupper, str.isdigit))
+    digits = sum(c.isdigit() for c in run)
+    looks_random = len(run) >= 32 and kinds == 3 and digits >= len(run) // 12 and run.count("/") * 12 <= len(run)
+    is_hex = len(run) >= 32 and re.fullmatch(r"[0-9a-fA-F]+", run) is not None and digits >= 4
+    return "[key]" if looks_random or is_hex else run
+
+
+_STEPS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
+    (_KEYS, "[key]"),
+    (_USER_AT_HOST, "[login]@"),
+    (_EMAIL, "[e-mail]"),
+    (_IPV4, "[IP address]"),
+    (_IPV6, "[IP address]"),
+    (_IBAN, "[account number]"),
+    (_CARD, "[card number]"),
+    (_NUMBER_OF_A_PERSON, "[personal number]"),
+    (_PHONE, "[phone number]"),
+    (_TOKEN, _token),
+)
