@@ -1,0 +1,140 @@
+"""The whole story of a document: an index over ledgers, by id and by URL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from firn.core.engine import LocalEngine
+from firn.core.errors import InputError
+from firn.core.hashing import hash64
+from firn.core.shuffle import shuffle
+from firn.core.stage import Input, Work
+from firn.core.store import Manifest, Store
+
+#: name: a document's 16-byte id, or its URL in UTF-8. The row is that of the shard's ledger, and so of its input.
+_ENTRY = pa.schema(
+    [
+        pa.field("key", pa.uint64(), nullable=False),
+        pa.field("name", pa.binary(), nullable=False),
+        pa.field("stage", pa.string(), nullable=False),
+        pa.field("shard", pa.string(), nullable=False),
+        pa.field("row", pa.int64(), nullable=False),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """What one stage did with a document. entry: its ledger row, as a dict of the ledger's columns."""
+
+    stage: str
+    shard: str
+    label: str
+    row: int
+    entry: dict[str, Any]
+
+
+def build(engine: LocalEngine, manifests: Sequence[Manifest]) -> list[Manifest]:
+    """The index over the ledgers of these shards, in partitions by hash of id and of URL."""
+    return shuffle(
+        engine,
+        name="why",
+        version=1,
+        settings=None,
+        inputs=[(Input(m, ("ledger",)),) for m in manifests if "ledger" in m.files],
+        map=_entries,
+        reduce=_write,
+        bytes_per_partition=64 << 20,
+    )
+
+
+def _entries(work: Work) -> Iterator[pa.Table]:
+    ledger = work.table(0, "ledger", columns=["id", "url"])
+    manifest = work.inputs[0].manifest  # type: ignore[union-attr]
+    rows = np.arange(ledger.num_rows)
+    for column in ("id", "url"):
+        given = pc.is_valid(ledger.column(column))
+        names = ledger.column(column).filter(given).cast(pa.binary())
+        yield pa.table(
+            {
+                "key": pa.array([hash64(name.as_py()) for name in names], pa.uint64()),
+                "name": names,
+                "stage": pa.repeat(manifest.stage, len(names)),
+                "shard": pa.repeat(manifest.fingerprint, len(names)),
+                "row": pa.array(rows[given.to_numpy()]),
+            },
+            schema=_ENTRY,
+        )
+
+
+def _write(work: Work, entries: pa.Table) -> None:
+    work.writer("index", _ENTRY).write(entries)
+
+
+def find(store: Store, index: Sequence[Manifest], query: str, stages: Sequence[str]) -> list[Chapter]:
+    """Every ledger row of a document, in the order of `stages`; a merged document's story goes on with its survivor.
+
+    query: an id (32 hexadecimal digits) or a URL. Raises InputError where no ledger knows it.
+    """
+    chapters: dict[tuple[str, str, int], Chapter] = {}
+    names, met = [_name(query)], set()
+    while names:
+        name = names.pop()
+        if name in met:
+            continue
+        met.add(name)
+        for entry in _lookup(store, index, name):
+            place = (entry["stage"], entry["shard"], entry["row"])
+            if entry["stage"] not in stages or place in chapters:
+                continue
+            if (manifest := store.lookup(entry["stage"], entry["shard"])) is None:
+                continue
+            row = _ledger_row(store, manifest, entry["row"])
+            chapters[place] = Chapter(manifest.stage, manifest.fingerprint, manifest.label, entry["row"], row)
+            names += [other for other in (row["id"], row["into"]) if other]
+    if not chapters:
+        raise InputError(
+            "no ledger of this run knows it",
+            where=query,
+            mend="give a URL exactly as the crawl holds it, or a document's id: 32 hexadecimal digits",
+        )
+    return sorted(chapters.values(), key=lambda c: (stages.index(c.stage), c.shard, c.row))
+
+
+def _name(query: str) -> bytes:
+    if len(query) == 32:
+        try:
+            return bytes.fromhex(query)
+        except ValueError:
+            pass
+    return query.encode()
+
+
+def _lookup(store: Store, index: Sequence[Manifest], name: bytes) -> list[dict[str, Any]]:
+    if not index:
+        return []
+    key = hash64(name)
+    partition = index[key >> (64 - (len(index).bit_length() - 1))] if len(index) > 1 else index[0]
+    if "index" not in partition.files:
+        return []
+    # The rows are sorted by key, so Parquet's statistics leave one row group or two to read.
+    table = pq.read_table(store.local(partition, "index"), filters=pc.field("key") == pa.scalar(key, pa.uint64()))
+    return [row for row in table.to_pylist() if row["name"] == name]
+
+
+def _ledger_row(store: Store, manifest: Manifest, row: int) -> dict[str, Any]:
+    with pq.ParquetFile(store.local(manifest, "ledger"), memory_map=True) as ledger:
+        for group in range(ledger.num_row_groups):
+            rows = ledger.metadata.row_group(group).num_rows
+            if row < rows:
+                found: dict[str, Any] = ledger.read_row_group(group).slice(row, 1).to_pylist()[0]
+                return found
+            row -= rows
+    raise InputError(f"the ledger has no row {row}", where=manifest.label)
