@@ -1,0 +1,124 @@
+"""Muon: momentum whose update is made orthogonal, for the hidden matrices (Jordan et al. 2024, kellerjordan.github.io).
+
+The update of a matrix is the nearest semi-orthogonal matrix to its momentum: all singular values become about one, so
+that rare directions are learned as fast as frequent ones. The polar factor is approached by a few odd polynomials of
+the matrix, which need nothing but matrix products.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+# (a, b, c) of X <- aX + b(XX')X + c(XX')^2 X, one per step: the minimax-optimal sequence for singular values in
+# [1e-3, 1] (Amsel et al. 2025, "The Polar Express", arXiv 2505.16932, algorithm 1).
+POLAR_EXPRESS = (
+    (8.28721201814563, -23.595886519098837, 17.300387312530933),
+    (4.107059111542203, -2.9478499167379106, 0.5448431082926601),
+    (3.9486908534822946, -2.908902115962949, 0.5518191394370137),
+    (3.3184196573706015, -2.488488024314874, 0.51004894012372),
+    (2.300652019954817, -1.6689039845747493, 0.4188073119525673),
+    (1.891301407787398, -1.2679958271945868, 0.37680408948524835),
+    (1.8750014808534479, -1.2500016453999487, 0.3750001645474248),
+)
+# Each polynomial but the last is applied to X / 1.01, so that rounding cannot push a singular value out of range.
+_SAFETY = 1.01
+
+
+def orthogonalize(matrices: Tensor, steps: int = 5, dtype: torch.dtype | None = None) -> Tensor:
+    """The approximate polar factor of each matrix: UV' where M = USV'.
+
+    matrices: [..., m, n]. steps: number of polynomials, 1 to 7. dtype: of the arithmetic, default that of `matrices`.
+    Returns [..., m, n] in the dtype of the arithmetic. A zero matrix gives zeros.
+    """
+    x = matrices.to(dtype or matrices.dtype)
+    tall = x.size(-2) > x.size(-1)
+    if tall:
+        x = x.mT
+    # The Frobenius norm bounds the spectral norm, so all singular values start in [0, 1].
+    x = x / (torch.linalg.matrix_norm(x, dim=(-2, -1), keepdim=True) * _SAFETY + 1e-7)
+    shape = x.shape
+    x = x.reshape(-1, *shape[-2:])
+    for i, (a, b, c) in enumerate(POLAR_EXPRESS[:steps]):
+        if i < steps - 1:
+            a, b, c = a / _SAFETY, b / _SAFETY**3, c / _SAFETY**5
+        gram = torch.bmm(x, x.mT)
+        polynomial = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+        x = torch.baddbmm(x, polynomial, x, beta=a)
+    x = x.reshape(shape)
+    return x.mT if tall else x
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum, Nesterov, orthogonal update, decoupled weight decay.
+
+    params: parameters of two or more dimensions; leading dimensions are a batch of matrices.
+    lr: step length in units of the update's spectral norm, times sqrt(max(1, rows / columns)), which keeps the size of
+    what a layer puts out alike for tall and wide matrices. momentum: of the running mean of gradients.
+    weight_decay: share of each weight taken away per step, times lr. cautious: decay only the weights that the update
+    moves towards zero (Liang et al. 2024, arXiv 2411.16085, applied to decay). steps, dtype: of `orthogonalize`.
+
+    State per parameter: `momentum_buffer`. Parameters of one shape are updated together, as one batch of products.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Tensor] | Iterable[dict[str, Any]],
+        lr: float = 0.02,
+        momentum: float = 0.95,
+        weight_decay: float = 0.0,
+        cautious: bool = False,
+        steps: int = 5,
+        dtype: torch.dtype | None = None,
+    ):
+        defaults = {
+            "lr": lr,
+            "momentum": momentum,
+            "weight_decay": weight_decay,
+            "cautious": cautious,
+            "steps": steps,
+            "dtype": dtype,
+        }
+        super().__init__(params, defaults)
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.ndim < 2:
+                    raise ValueError(f"Muon needs matrices, got a parameter of shape {tuple(parameter.shape)}")
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        """One update of every parameter that has a gradient."""
+        for group in self.param_groups:
+            by_shape: dict[torch.Size, list[Tensor]] = defaultdict(list)
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    by_shape[parameter.shape].append(parameter)
+            for parameters in by_shape.values():
+                self._update(parameters, group)
+
+    def _update(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        buffers = [self._buffer(parameter) for parameter in parameters]
+        torch._foreach_lerp_(buffers, gradients, 1 - group["momentum"])
+        nesterov = torch._foreach_lerp(gradients, buffers, group["momentum"])
+        updates = orthogonalize(torch.stack(list(nesterov)), group["steps"], group["dtype"])
+        rows, columns = parameters[0].shape[-2:]
+        step = group["lr"] * max(1.0, rows / columns) ** 0.5
+        decay = group["lr"] * group["weight_decay"]
+        for parameter, update in zip(parameters, updates.to(parameters[0].dtype).unbind(0), strict=True):
+            if decay and group["cautious"]:
+                parameter.sub_(parameter * ((parameter * update) > 0), alpha=decay)
+            elif decay:
+                parameter.mul_(1 - decay)
+            parameter.sub_(update, alpha=step)
+
+    def _buffer(self, parameter: Tensor) -> Tensor:
+        state = self.state[parameter]
+        if not state:
+            state["momentum_buffer"] = torch.zeros_like(parameter)
+        buffer: Tensor = state["momentum_buffer"]
+        return buffer
