@@ -12,12 +12,13 @@ from firn.core.errors import RecipeError
 from firn.core.hashing import fingerprint
 from firn.data.filter import MAX_BOUNDS, Bound
 from firn.data.measure import Edit, MeasureSettings, Point
-from firn.data.rules import RulesSettings, load, presets
+from firn.data.preset import names
+from firn.data.rules import RulesSettings, load
 
 MINIMAL = {
     "about": "a test",
     "sources": {"me": "me, 2026"},
-    "steps": [{"point": "raw", "families": ["words"]}, {"edit": "strip_text", "source": "me"}],
+    "steps": [{"point": "raw", "families": ["words"]}, {"edit": "strip_text", "rule": "my.edit", "source": "me"}],
     "bounds": [{"rule": "my.words", "signal": "raw/words.count", "at_least": 3, "source": "me"}],
 }
 
@@ -28,10 +29,10 @@ def written(folder: Path, name: str = "mine.yaml", **changes: object) -> str:
     return str(path)
 
 
-@pytest.mark.parametrize("name", presets())
+@pytest.mark.parametrize("name", names())
 def test_every_preset_loads_and_cites(name: str) -> None:
     rules = load(name)
-    cited = {bound.rule for bound in rules.bounds} | {s.edit for s in rules.measure.steps if isinstance(s, Edit)}
+    cited = {bound.rule for bound in rules.bounds} | {edit.rule for edit in rules.measure.edits}
     assert cited <= rules.sources.keys()
     assert all(len(source) > 20 for source in rules.sources.values())
     assert {bound.signal for bound in rules.bounds} <= {*rules.measure.columns, "language", "language_score"}
@@ -69,7 +70,7 @@ def test_fineweb_has_the_published_limits() -> None:
         "fineweb.char_duplicates": 0.01,
         "fineweb.newlines": 0.3,
     }
-    assert "drop_lines.no_terminal_punctuation" not in load("fineweb").sources
+    assert "drop_lines.no_terminal_punctuation" not in {edit.edit for edit in load("fineweb").measure.edits}
 
 
 def test_the_order_is_the_published_order() -> None:
@@ -136,9 +137,9 @@ def _bound(**changes: object) -> list[dict[str, object]]:
         ({"bounds": _bound(at_most=9)}, "exactly one of", "presets"),
         ({"bounds": _bound(atleast=9)}, "unknown key", "'at_least'"),
         ({"bounds": _bound(signal="language")}, "among is for", "presets"),
-        ({"steps": [{"edit": "strip_txt", "source": "me"}]}, "unknown edit 'strip_txt'", "'strip_text'"),
+        ({"steps": [{"edit": "strip_txt", "rule": "r", "source": "me"}]}, "unknown edit 'strip_txt'", "'strip_text'"),
         ({"steps": [{"point": "raw", "families": ["word"]}]}, "unknown family 'word'", "'words'"),
-        ({"steps": MINIMAL["steps"] * 2}, "point is there twice", "otherwise"),  # type: ignore[operator]
+        ({"steps": MINIMAL["steps"] * 2}, "is there twice", "otherwise"),  # type: ignore[operator]
         ({"bonds": []}, "unknown key", "'bounds'"),
         ({"off": {"my.word": "x"}}, "no rule", "'my.words'"),
         ({"extends": "fineweeb"}, "unknown preset", "'fineweb'"),
@@ -194,7 +195,7 @@ def test_columns_are_in_the_order_of_steps() -> None:
     settings = MeasureSettings(
         steps=(
             Point(point="a", families=("words",)),
-            Edit(edit="strip_text"),
+            Edit(edit="strip_text", rule="e"),
             Point(point="b", families=("characters",)),
         )
     )
@@ -206,3 +207,11 @@ def test_columns_are_in_the_order_of_steps() -> None:
 def test_a_bound_has_one_limit() -> None:
     with pytest.raises(ValidationError):
         Bound(rule="r", signal="s")
+
+
+def test_an_edit_can_be_switched_off_and_then_measures_again() -> None:
+    plain, changed = RulesSettings(preset="fineweb"), RulesSettings(preset="fineweb", off={"c4.javascript": "web docs"})
+    assert {e.rule for e in plain.measure.edits} - {e.rule for e in changed.measure.edits} == {"c4.javascript"}
+    assert fingerprint(plain.measure) != fingerprint(changed.measure)
+    with pytest.raises(RecipeError, match="no rule in force"):
+        RulesSettings(preset="fineweb", bounds={"c4.javascript": 1})

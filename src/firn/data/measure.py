@@ -48,6 +48,8 @@ class Edit(Settings):
 
     edit: EditName
     """What is cut."""
+    rule: str
+    """Name by which it is switched off, and under which the ledger's reader finds it."""
     limit: int = 0
     """Number that `drop_lines.long_word` and `drop_lines.few_words` compare with."""
     phrases: tuple[str, ...] = ()
@@ -57,8 +59,8 @@ class Edit(Settings):
 class MeasureSettings(Settings):
     """All that changes a measurement and nothing else: no bound is in here."""
 
-    language_characters: int = Field(default=1000, ge=0)
-    """Characters from the start of the text by which its language is told. 0: it is not told."""
+    language_bytes: int = Field(default=1000, ge=0)
+    """UTF-8 bytes from the start of the text by which its language is told. 0: it is not told."""
     text_bytes: int = Field(default=16 << 20, gt=0, lt=1 << 31)
     """A text of more bytes is not measured but fails, where there is something to measure."""
     steps: tuple[Point | Edit, ...] = Field(default=(), max_length=127)
@@ -70,6 +72,11 @@ class MeasureSettings(Settings):
     def points(self) -> tuple[Point, ...]:
         """The points, in order."""
         return tuple(step for step in self.steps if isinstance(step, Point))
+
+    @property
+    def edits(self) -> tuple[Edit, ...]:
+        """The edits, in order."""
+        return tuple(step for step in self.steps if isinstance(step, Edit))
 
     @property
     def columns(self) -> tuple[str, ...]:

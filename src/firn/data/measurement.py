@@ -30,9 +30,9 @@ class Rows:
         if self.settings.steps and text.size > limit:
             self.errors[index] = f"the text has {text.size} bytes, more than measure.text_bytes = {limit}"
             return
-        if language is None and self.settings.language_characters:
-            beginning = text[: 4 * self.settings.language_characters].tobytes().decode("utf-8", "ignore")
-            language, score = detect(beginning[: self.settings.language_characters])
+        if language is None and self.settings.language_bytes:
+            beginning = text[: self.settings.language_bytes].tobytes().decode("utf-8", "ignore")
+            language, score = detect(beginning, limit=4 * self.settings.language_bytes)
         self.languages[index], self.scores[index] = language, score
         draft, at = Draft(text), 0
         for number, step in enumerate(self.settings.steps):
