@@ -7,8 +7,6 @@ document ends with one stored end-of-text token. The index leads from a position
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
-from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
@@ -16,12 +14,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from firn.core.errors import FormatError
+from firn.core.ledger import LEDGER, LedgerWriter, check_conservation
 from firn.core.schema import DOCUMENT, FORMAT_VERSION
 from firn.core.settings import Settings
 from firn.core.split import SplitSettings, is_validation
 from firn.core.stage import Input, Stage, Task, Work
 from firn.core.store import Manifest, ShardWriter
-from firn.tokens.tokenizer import Tokenizer, Tokens
+from firn.tokens.tokenizer import Tokenizer, Tokens, load
 
 SPLITS = ("train", "validation")
 
@@ -115,6 +114,7 @@ def run(work: Work) -> None:
         split: SplitWriter(work.open(split), work.writer(f"{split}_index", INDEX), tokenizer, shard) for split in SPLITS
     }
     sources: set[str] = set()
+    ledger = LedgerWriter()
     first_row = 0
     for batch in work.batches(0):
         rows: dict[str, list[int]] = {split: [] for split in SPLITS}
@@ -123,14 +123,15 @@ def run(work: Work) -> None:
         columns = (batch.column(name).to_pylist() for name in ("id", "group", "text"))
         for row, (id, group, text) in enumerate(zip(*columns, strict=True)):
             if not work.enter(first_row + row, id):
+                ledger.failed(id, "quarantined")
                 continue
             if not text:
-                work.ledger.removed(id, "tokens.empty", value=0.0, bound=1.0)
+                ledger.removed(id, "tokens.empty", value=0.0, bound=1.0)
                 continue
             split = SPLITS[is_validation(group, settings.split.validation)]
             encoded[split].append(tokenizer.encode(text))
             rows[split].append(row)
-            work.ledger.kept(id)
+            ledger.kept(id)
         for split, writer in writers.items():
             writer.write(batch, rows[split], first_row, encoded[split])
         first_row += batch.num_rows
@@ -140,21 +141,19 @@ def run(work: Work) -> None:
             where=work.label,
             mend="read each source by itself; the mixture draws from sources by shard",
         )
+    # `execute` counts the rows of `documents`, which this stage does not write; the law is checked here instead.
+    check_conservation(ledger, first_row, sum(writer.documents for writer in writers.values()), f"tokens {work.label}")
+    work.writer("ledger", LEDGER).write(ledger.table())
+    work.note("counts", ledger.counts())
     work.note("source", next(iter(sources), None))
     for split, writer in writers.items():
         work.note(split, writer.counts())
 
 
-STAGE = Stage("tokens", 1, run, libraries=("tiktoken", "tokenizers"), ledger=True)
+STAGE = Stage("tokens", 1, run, libraries=("tiktoken", "tokenizers"))
 
 
 def tasks(settings: TokensSettings, documents: Sequence[Manifest], tokenizer: Manifest) -> list[Task]:
     """One task per shard of deduplicated documents."""
     reader = Input(tokenizer, ("tokenizer",))
     return [Task(STAGE, settings, (Input(shard, ("documents",)), reader), shard.label) for shard in documents]
-
-
-@lru_cache(maxsize=1)
-def load(path: Path) -> Tokenizer:
-    """The tokenizer in that file, kept for the worker's next shard (files of the store never change)."""
-    return Tokenizer(path.read_bytes(), str(path))

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -50,11 +52,15 @@ def unspell(text: str) -> bytes:
 def merge_alone(token: bytes, ranks: Mapping[bytes, int], bound: int) -> list[bytes]:
     """The parts that `token` ends in when its pairs are merged, lowest rank first, by ranks below `bound`."""
     parts = [token[i : i + 1] for i in range(len(token))]
-    while len(parts) > 1:
-        rank, at = min((ranks.get(parts[i] + parts[i + 1], bound), i) for i in range(len(parts) - 1))
-        if rank >= bound:
-            break
+    pairs = [ranks.get(parts[i] + parts[i + 1], bound) for i in range(len(parts) - 1)]
+    while pairs and (rank := min(pairs)) < bound:
+        at = pairs.index(rank)
         parts[at : at + 2] = [parts[at] + parts[at + 1]]
+        del pairs[at]
+        if at > 0:
+            pairs[at - 1] = ranks.get(parts[at - 1] + parts[at], bound)
+        if at < len(pairs):
+            pairs[at] = ranks.get(parts[at] + parts[at + 1], bound)
     return parts
 
 
@@ -123,6 +129,12 @@ class Tokenizer:
         sizes = np.array([len(token) for token in self.tokens], dtype=np.int64)
         sizes[list(self.special_tokens.values())] = 0
         return sizes
+
+
+@lru_cache(maxsize=1)
+def load(path: Path) -> Tokenizer:
+    """The tokenizer in a file of the store, which never changes; kept for the next shard."""
+    return Tokenizer(path.read_bytes(), str(path))
 
 
 def _unsupported(problem: str, where: str) -> FormatError:
