@@ -14,6 +14,8 @@ newline that ends it.
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 from numba import types
 from numpy.typing import NDArray
@@ -41,22 +43,19 @@ _CITATION_WORDS = (b"edit]", b"citation needed]")
 class Draft:
     """A text on its way through edits.
 
-    text: what is left of it, UTF-8, uint8 [n].
+    text: what is left of it, UTF-8, uint8 [n]. classes: of its bytes, uint16 [n] (words.classify).
     """
 
     def __init__(self, text: NDArray[np.uint8]):
-        self._original = text
-        self.text = text
-        self._classes: NDArray[np.uint16] | None = None
+        self.text, self.classes = text, classify(text, characters.classes())
+        self._size = text.size
         self._origin: NDArray[np.int32] | None = None  # of each byte left: its place in the original text
-        self._cut_by: NDArray[np.int8] | None = (
-            None  # of each original byte: 0, or 1 + the number of the edit that cut it
-        )
+        self._cut_by = np.empty(0, np.int8)  # of each original byte: 0, or 1 + the number of the edit that cut it
 
     @property
     def changed(self) -> bool:
         """Whether an edit has cut anything."""
-        return self.text.size < self._original.size
+        return self.text.size < self._size
 
     def edit(self, number: int, name: str, limit: int = 0, phrases: tuple[bytes, ...] = ()) -> None:
         """Make one edit. number: what its spans are labelled with, 0 to 126. phrases: lower-case UTF-8."""
@@ -69,28 +68,30 @@ class Draft:
             phrases = tuple(phrase for phrase in phrases if phrase in lower)
             if not phrases:
                 return
-        if self._classes is None or self._origin is None or self._cut_by is None:
-            self._classes, self.text = classify(self.text, characters.classes()), self.text.copy()
-            self._origin = np.arange(self.text.size, dtype=np.int32)
-            self._cut_by = np.zeros(self.text.size, np.int8)
-        joined = np.frombuffer(b"".join(phrases), np.uint8)
-        ends = np.cumsum([0, *map(len, phrases)], dtype=np.int64)
         marks = np.zeros(self.text.size, np.uint8)
-        if not mark(self.text, self._classes, CODES[name], limit, joined, ends, marks):
+        if not mark(self.text, self.classes, CODES[name], limit, *_joined(phrases), marks):
             return
-        left = cut(self.text, self._classes, self._origin, self._cut_by, marks, number + 1)
-        self.text, self._classes, self._origin = self.text[:left], self._classes[:left], self._origin[:left]
+        if self._origin is None:
+            self.text = self.text.copy()
+            self._origin, self._cut_by = np.arange(self._size, dtype=np.int32), np.zeros(self._size, np.int8)
+        left = cut(self.text, self.classes, self._origin, self._cut_by, marks, number + 1)
+        self.text, self.classes, self._origin = self.text[:left], self.classes[:left], self._origin[:left]
 
     def cuts(self) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int8]]:
         """Starts and ends (bytes of the original text) and edit numbers of the spans that were cut, in order."""
-        if self._cut_by is None:
-            return np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, np.int8)
         labels = np.concatenate(([0], self._cut_by, [0])).astype(np.int8)
         borders = np.flatnonzero(labels[1:] != labels[:-1]).astype(np.int32)
         label = labels[borders + 1]
         starts, ends = borders[:-1], borders[1:]
         inside = label[:-1] > 0
         return starts[inside], ends[inside], (label[:-1][inside] - 1).astype(np.int8)
+
+
+@cache
+def _joined(phrases: tuple[bytes, ...]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Phrases after one another, and where each begins and ends."""
+    ends = np.cumsum([0, *map(len, phrases)], dtype=np.int64)
+    return np.frombuffer(b"".join(phrases), np.uint8), ends
 
 
 @helper

@@ -22,12 +22,15 @@ _OUT = types.float64[::1]
 _HASHES, _LENGTHS, _KINDS = types.uint64[::1], types.int32[::1], types.uint16[::1]
 
 
-def measure(text: NDArray[np.uint8], families: tuple[str, ...]) -> NDArray[np.float64]:
+def measure(
+    text: NDArray[np.uint8], families: tuple[str, ...], classes: NDArray[np.uint16] | None = None
+) -> NDArray[np.float64]:
     """The signals of these families, in the order of `signals.FAMILIES`, of one text.
 
-    text: UTF-8, uint8 [n]. Returns float64 [signals].
+    text: UTF-8, uint8 [n]. classes: of its bytes, where they are known (words.classify). Returns float64 [signals].
     """
-    classes = classify(text, characters.classes())
+    if classes is None:
+        classes = classify(text, characters.classes())
     values = np.zeros(sum(len(FAMILIES[family]) for family in families))
     tokens = split(text, classes) if "words" in families or "repetition" in families else None
     at = 0

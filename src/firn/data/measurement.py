@@ -39,7 +39,7 @@ class Rows:
             if isinstance(step, Edit):
                 draft.edit(number, step.edit, step.limit, tuple(phrase.encode() for phrase in step.phrases))
             else:
-                values = measure(draft.text, step.families)
+                values = measure(draft.text, step.families, draft.classes)
                 self.values[index, at : at + values.size] = values
                 at += values.size
         if draft.changed:
