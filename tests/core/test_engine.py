@@ -72,7 +72,8 @@ def test_fan_in_does_not_change_what_is_counted(tmp_path: Path) -> None:
 def test_a_second_run_makes_nothing(tmp_path: Path) -> None:
     with LocalEngine(Store(tmp_path), 1) as engine:
         first = pipeline.run(engine)
-        files = sorted(p for p in tmp_path.rglob("*") if p.is_file())
+    files = sorted(p for p in tmp_path.rglob("*") if p.is_file())
+    with LocalEngine(Store(tmp_path), 1) as engine:
         second = pipeline.run(engine)
     assert first == second
     assert files == sorted(p for p in tmp_path.rglob("*") if p.is_file())

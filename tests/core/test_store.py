@@ -12,11 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from firn.core import store as store_module
+from firn.core import parquet
 from firn.core.errors import FormatError
 from firn.core.ledger import LEDGER, VERDICTS, LedgerWriter
+from firn.core.parquet import from_rows
 from firn.core.split import is_validation
-from firn.core.store import Manifest, Store, from_rows
+from firn.core.store import Manifest, Store
 
 SCHEMA = pa.schema([("n", pa.int64()), ("text", pa.large_string()), ("kind", pa.dictionary(pa.int32(), pa.string()))])
 DESCRIPTION: dict[str, Any] = {
@@ -52,8 +53,8 @@ def test_bytes_do_not_depend_on_how_rows_are_handed_over(
     parts = [table.slice(a, b - a) for a, b in pairwise(bounds)]
     store = Store(tmp_path_factory.mktemp("store"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(store_module, "ROW_GROUP_ROWS", 8)
-        patch.setattr(store_module, "ROW_GROUP_BYTES", 60)
+        patch.setattr(parquet, "ROW_GROUP_ROWS", 8)
+        patch.setattr(parquet, "ROW_GROUP_BYTES", 60)
         whole, pieces = write(store, "a" * 32, [table]), write(store, "b" * 32, parts)
     assert whole.identity() == pieces.identity()
     assert pq.read_table(store.local(pieces, "rows")).to_pylist() == table.to_pylist()

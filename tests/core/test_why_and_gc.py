@@ -40,7 +40,7 @@ def row(n: int) -> dict[str, object]:
 
 def read(work: Work) -> None:
     """Records 0-99; those divisible by 10 are no documents."""
-    work.notes["rows_in"] = 100
+    work.rows_in = 100
     out = work.writer("documents", DOCUMENT)
     for n in range(100):
         if n % 10:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import pickle
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import wait
@@ -12,6 +13,7 @@ from types import TracebackType
 from typing import Any
 
 from firn.core import quarantine
+from firn.core.active import Notice
 from firn.core.errors import EngineError
 from firn.core.progress import Progress
 from firn.core.stage import Task
@@ -20,16 +22,17 @@ from firn.core.worker import BEATS, BYTES, NO_ROW, ROW, ROWS, Failure, Limits, W
 
 # Wall-clock backstop, as a multiple of the processor-time limit: for documents that sleep or wait.
 WALL_FACTOR = 10
+# How often a task is tried again whose failure is no document's fault, and the pause before it, in seconds.
+RETRIES, PAUSE = 2, 0.5
 
 
 @dataclass
 class Job:
-    """A task on its way: where it died before, and which of its rows are out."""
+    """A task on its way. deaths: how often it failed at each row (NO_ROW: at none). quarantined: rows it leaves out."""
 
-    index: int
     task: Task
     quarantined: dict[int, str]
-    deaths: int = 0
+    deaths: Counter[int] = field(default_factory=Counter)
 
 
 @dataclass
@@ -44,8 +47,9 @@ class Running:
 class LocalEngine:
     """Tasks on this machine.
 
-    workers: processes (default: the number of processors). document_seconds, document_memory: what one document may
-    take of processor time and memory before it is given up; the limits that decide verdicts are the stages' own.
+    workers: processes (default: the processors this process may use), started when there is something to do.
+    document_seconds, document_bytes: backstops of processor time and memory for one document; the limits that decide
+    verdicts are the stages' own, in bytes, nodes and depth. Use it in `with`, or call `close`.
     """
 
     def __init__(
@@ -54,12 +58,13 @@ class LocalEngine:
         workers: int | None = None,
         progress: Progress | None = None,
         document_seconds: float = 60.0,
-        document_memory: int = 4 << 30,
+        document_bytes: int = 4 << 30,
     ):
         self.store, self.progress = store, progress or Progress("quiet")
-        self.count = workers or os.cpu_count() or 1
-        self._limits = Limits(document_seconds, document_memory)
+        self.workers = workers or _processors()
+        self._limits = Limits(document_seconds, document_bytes)
         self._context = context()
+        self._notice = Notice(store)
         self._idle: list[Worker] = []
         self._busy: dict[Worker, Running] = {}
 
@@ -72,67 +77,95 @@ class LocalEngine:
         self.close()
 
     def close(self) -> None:
-        """End every worker. Shards in the making are left to no manifest."""
+        """End every worker. What a shard in the making has written is named by no manifest."""
         for worker in [*self._idle, *self._busy]:
             worker.kill()
         self._idle, self._busy = [], {}
+        self._notice.remove()
 
-    def run(self, tasks: Sequence[Task]) -> list[Manifest]:
-        """Manifests in the order of `tasks`; those that the store holds are not made again.
+    def run(self, tasks: Sequence[Task], label: str = "") -> list[Manifest]:
+        """Manifests in the order of `tasks`, all of one stage; those that the store holds are not made again.
 
-        Raises the stage's own FirnError, or EngineError when a task fails for good.
+        label: what the tasks have in common, for people (a source's name). Raises the stage's own FirnError, StoreError
+        where the store cannot be written, EngineError where a task fails for good.
         """
         if not tasks:
             return []
         started = time.monotonic()
         done: dict[str, Manifest] = {}
-        todo: dict[str, Job] = {}
-        for index, task in enumerate(tasks):
+        missing: dict[str, Task] = {}
+        for task in tasks:
+            if task.fingerprint in done or task.fingerprint in missing:
+                continue
             if found := self.store.lookup(task.stage.name, task.fingerprint):
                 done[task.fingerprint] = found
-            elif task.fingerprint not in todo:
-                todo[task.fingerprint] = Job(index, task, quarantine.load(self.store, task))
-        name = tasks[0].stage.name
-        cached = len(done)
-        self.progress.begin(name, total=len(tasks), cached=cached, bytes=sum(j.task.bytes for j in todo.values()))
+            else:
+                missing[task.fingerprint] = task
+        stage, cached, rows = tasks[0].stage.name, sum(task.fingerprint in done for task in tasks), 0
+        todo = list(missing.values())
+        self.progress.begin(
+            stage,
+            label,
+            total=len(tasks),
+            cached=cached,
+            rows=sum(t.rows for t in todo),
+            bytes=sum(t.bytes for t in todo),
+        )
         try:
-            self._drain(name, deque(todo.values()), done)
-        except BaseException:
+            if todo:
+                self._notice.renew()
+                rows = self._make(stage, todo, done, len(tasks))
+        except BaseException as error:
             self.close()
-            self.progress.abandon(name)
+            self.progress.abandon(stage, interrupted=isinstance(error, KeyboardInterrupt))
             raise
         manifests = [done[task.fingerprint] for task in tasks]
-        self.progress.end(name, manifests, cached, time.monotonic() - started)
+        self.progress.end(stage, label, manifests, cached=cached, rows=rows, seconds=time.monotonic() - started)
         return manifests
 
-    def _drain(self, name: str, together: deque[Job], done: dict[str, Manifest]) -> None:
+    def _make(self, stage: str, todo: list[Task], done: dict[str, Manifest], total: int) -> int:
+        """Run the tasks into `done`; how many rows they read."""
+        # The largest first, so that no worker is left with one at the end.
+        together = deque(
+            Job(task, quarantine.load(self.store, task)) for task in sorted(todo, key=lambda t: t.bytes, reverse=True)
+        )
         alone: deque[Job] = deque()
         rows = bytes = 0
         while together or alone or self._busy:
-            while together and len(self._busy) < self.count:
+            while together and len(self._busy) < self.workers:
                 self._start(together.popleft())
-            if not together and not self._busy and alone:
+            if alone and not together and not self._busy:
                 self._start(alone.popleft())
             # A worker that dies closes its pipe, so that the pipes alone tell of every end.
             ready = wait([worker.pipe for worker in self._busy], timeout=0.2)
             for worker in [w for w in self._busy if w.pipe in ready or self._hangs(w)]:
-                outcome, job = self._collect(worker)
+                job, row = self._busy[worker].job, worker.board[ROW]
                 rows, bytes = rows + worker.board[ROWS], bytes + worker.board[BYTES]
+                outcome = self._collect(worker)
                 if isinstance(outcome, Manifest):
                     done[job.task.fingerprint] = outcome
                 else:
-                    alone.append(self._retry(job, outcome, worker.board[ROW]))
+                    self._failed(job, outcome, row)
+                    alone.append(job)
+            self._notice.renew()
             self.progress.advance(
-                name,
-                done=len(done),
+                stage,
+                done=total - len(together) - len(alone) - len(self._busy),
                 rows=rows + sum(w.board[ROWS] for w in self._busy),
                 bytes=bytes + sum(w.board[BYTES] for w in self._busy),
             )
+        return rows
 
     def _start(self, job: Job) -> None:
-        worker = self._idle.pop() if self._idle else Worker(self._context, self.store.root, self._limits)
-        worker.send(job.task, job.quarantined)
-        self._busy[worker] = Running(job)
+        message = pickle.dumps((job.task, job.quarantined))
+        sent = False
+        while not sent:
+            worker = self._idle.pop() if self._idle else Worker(self._context, self.store.root, self._limits)
+            self._busy[worker] = Running(job)
+            sent = worker.send(message)
+            if not sent:  # it died while it had nothing to do
+                del self._busy[worker]
+                worker.kill()
 
     def _hangs(self, worker: Worker) -> bool:
         running = self._busy[worker]
@@ -141,33 +174,57 @@ class LocalEngine:
         entered = worker.board[ROW] != NO_ROW
         return entered and time.monotonic() - running.since > WALL_FACTOR * self._limits.seconds
 
-    def _collect(self, worker: Worker) -> tuple[Manifest | Failure, Job]:
-        job = self._busy.pop(worker).job
+    def _collect(self, worker: Worker) -> Manifest | Failure:
+        """What came of the worker's task. Raises the FirnError that ended it."""
         if not worker.pipe.poll():
+            del self._busy[worker]
             worker.kill()
-            return Failure("did not come to an end", "", None), job
+            return Failure("did not come to an end")
         try:
             outcome: Any = worker.pipe.recv()
         except (EOFError, OSError):
+            del self._busy[worker]
             reason = worker.death()
             worker.kill()
-            return Failure(reason, "", None), job
+            return Failure(reason)
+        del self._busy[worker]
         self._idle.append(worker)
         if isinstance(outcome, Failure) and outcome.error is not None:
             raise outcome.error
-        return outcome, job
+        assert isinstance(outcome, Manifest | Failure)
+        return outcome
 
-    def _retry(self, job: Job, failure: Failure, row: int) -> Job:
-        """The job again, by itself. A document that fails when its shard runs alone is put into quarantine."""
-        job.deaths += 1
-        if job.deaths == 1:
-            return job
-        if row == NO_ROW or len(job.quarantined) >= quarantine.MOST_PER_SHARD:
-            raise EngineError(
-                f"the {job.task.stage.name} stage failed: {failure.reason}\n{failure.details}".rstrip(),
-                where=job.task.label,
-                mend="run the same command again; if it fails again, please report it with the lines above",
+    def _failed(self, job: Job, failure: Failure, row: int) -> None:
+        """Make the job ready to be run again, by itself; a row that it fails at once more goes into quarantine.
+
+        Raises EngineError where trying again has no point.
+        """
+        if failure.again:
+            row = NO_ROW
+        job.deaths[row] += 1
+        if row == NO_ROW:
+            # An exception that belongs to no document would come again; a death or an OSError may not.
+            if (failure.details and not failure.again) or job.deaths[row] > RETRIES:
+                raise _given_up(job.task, failure)
+            time.sleep(PAUSE * job.deaths[row])
+        elif job.deaths[row] > 1:
+            if len(job.quarantined) >= quarantine.MOST_PER_SHARD:
+                quarantine.forget(self.store, job.task)
+                raise _given_up(job.task, failure)
+            job.quarantined = quarantine.add(self.store, job.task, row, failure.reason)
+            self.progress.note(
+                f"{job.task.stage.name} {job.task.label}: input row {row} {failure.reason}; it counts as failed"
             )
-        job.quarantined = quarantine.add(self.store, job.task, row, failure.reason)
-        self.progress.note(f"{job.task.stage.name} {job.task.label}: input row {row} {failure.reason}; in quarantine")
-        return job
+
+
+def _given_up(task: Task, failure: Failure) -> EngineError:
+    return EngineError(
+        f"the stage failed: {failure.reason}\n{failure.details}".rstrip(),
+        where=f"{task.stage.name} {task.label}",
+        mend="run the same command again; if it fails again, please report it with the lines above",
+    )
+
+
+def _processors() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -26,40 +26,54 @@ _MENDS = {
 }
 
 
-def store_error(error: OSError, path: str) -> StoreError:
+def store_error(error: OSError, path: str, action: str = "written") -> StoreError:
     """The StoreError that tells a user what `error` at `path` means and how to mend it."""
     mend = _MENDS.get(error.errno or 0, "check the disk and run the same command again; what is finished stays")
-    return StoreError(f"cannot be written: {error.strerror or error}", where=path, mend=mend)
+    return StoreError(f"cannot be {action}: {error.strerror or error}", where=path, mend=mend)
 
 
 class Files:
     """A folder, local or any fsspec URL (s3://, gs://, memory://...), addressed by relative paths."""
 
     def __init__(self, root: str | Path):
-        self.fs, path = fsspec.core.url_to_fs(str(root))
+        # Other machines write here too: a remembered listing would hide what they finished.
+        self.fs, path = fsspec.core.url_to_fs(str(root), use_listings_cache=False)
         self.is_local = "file" in ((self.fs.protocol,) if isinstance(self.fs.protocol, str) else self.fs.protocol)
         self.root = os.path.abspath(path) if self.is_local else path.rstrip("/")
 
     def path(self, name: str) -> str:
-        """The full path of `name` in its file system."""
-        return f"{self.root}/{name}"
+        """The full path of `name` in its file system; of the root itself where the name is empty."""
+        return f"{self.root}/{name}" if name else self.root
 
     def read(self, name: str) -> bytes | None:
-        """The whole content, or None where there is no such file."""
+        """The whole content, or None where there is no such file. Raises StoreError."""
         try:
             return bytes(self.fs.cat_file(self.path(name)))
         except (FileNotFoundError, NotADirectoryError):
             return None
+        except OSError as error:
+            raise store_error(error, self.path(name), "read") from error
 
     def size(self, name: str) -> int | None:
-        """Bytes of the file, or None where there is none."""
+        """Bytes of the file, or None where there is none. Raises StoreError."""
         try:
             return int(self.fs.size(self.path(name)))
         except (FileNotFoundError, NotADirectoryError):
             return None
+        except OSError as error:
+            raise store_error(error, self.path(name), "read") from error
+
+    def list(self, folder: str = "") -> dict[str, tuple[int, float | None]]:
+        """Every file below the root or one of its folders, by name: (bytes, last change in seconds or None)."""
+        found = {}
+        for path, info in sorted(self.fs.find(self.path(folder), detail=True).items()):
+            changed = info.get("mtime", info.get("LastModified", info.get("created")))
+            seconds = changed.timestamp() if hasattr(changed, "timestamp") else changed
+            found[path.removeprefix(self.root + "/")] = (int(info["size"] or 0), seconds)
+        return found
 
     def create(self, name: str) -> HashingFile:
-        """A new binary file; its folder is made. The caller gives names that no other attempt uses."""
+        """A new binary file; its folder is made. The caller gives names that no other attempt uses. StoreError."""
         path = self.path(name)
         try:
             if self.is_local:
@@ -82,11 +96,33 @@ class Files:
             raise store_error(error, path) from error
 
     def remove(self, name: str) -> None:
-        """Delete the file if it is there."""
+        """Delete the file if it is there. Raises StoreError."""
         try:
             self.fs.rm_file(self.path(name))
         except (FileNotFoundError, NotADirectoryError):
             return
+        except OSError as error:
+            raise store_error(error, self.path(name), "removed") from error
+
+
+def cache_folder() -> Path:
+    """Where copies of remote files and other things that can be made again lie: ~/.cache/firn."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "firn"
+
+
+def fetch(files: Files, name: str, key: str) -> Path:
+    """A local copy of a remote file, fetched once to the cache folder under `key`. Raises StoreError."""
+    copy = cache_folder() / "files" / key
+    if not copy.exists():
+        partial = copy.with_name(f"{copy.name}.{secrets.token_hex(6)}.part")
+        try:
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            files.fs.get_file(files.path(name), str(partial))
+            partial.replace(copy)
+        except OSError as error:
+            partial.unlink(missing_ok=True)
+            raise store_error(error, files.path(name), "fetched") from error
+    return copy
 
 
 class HashingFile(io.RawIOBase):
@@ -151,9 +187,10 @@ def atomic_write(path: str | os.PathLike[str], data: bytes) -> None:
     try:
         os.makedirs(folder, exist_ok=True)
         try:
-            with open(temporary, "xb", buffering=0) as file:
+            with open(temporary, "xb") as file:
                 faults.hit("write")
                 file.write(data)
+                file.flush()
                 faults.hit("fsync")
                 os.fsync(file.fileno())
             faults.hit("manifest")
@@ -172,6 +209,7 @@ def sync_folder(folder: str) -> None:
         return
     handle = os.open(folder, os.O_RDONLY)
     try:
+        faults.hit("fsync")
         os.fsync(handle)
     finally:
         os.close(handle)

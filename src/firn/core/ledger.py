@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from firn.core.errors import ConservationError
+from firn.core.parquet import column
 from firn.core.schema import FORMAT_VERSION
-from firn.core.store import column
 
 VERDICTS = ("kept", "changed", "split", "merged", "removed", "failed")
 
@@ -44,17 +45,25 @@ LEDGER = pa.schema(
 )
 
 
+# Rows held as Python objects before they become Arrow.
+_CHUNK = 4096
+
+
 class LedgerWriter:
-    """Collects a shard's verdicts, one call per input row, in the order of the input."""
+    """Collects a shard's verdicts, one call per input row, in the order of the input.
+
+    `url` and `address` are filled by the stage that reads raw records, which have no document row of their own.
+    """
 
     def __init__(self) -> None:
         self._columns: dict[str, list[Any]] = {name: [] for name in LEDGER.names}
+        self._chunks: list[pa.Table] = []
         self.verdicts: Counter[str] = Counter(dict.fromkeys(VERDICTS, 0))
         self.rules: Counter[str] = Counter()
         self.out = 0
 
     def __len__(self) -> int:
-        return len(self._columns["id"])
+        return self.verdicts.total()
 
     def _row(self, verdict: str, rows: int, id: bytes | None, **more: Any) -> None:
         values = {"id": id, "verdict": verdict, "rows": rows, "rules": 0, **more}
@@ -64,6 +73,13 @@ class LedgerWriter:
         self.out += rows
         if more.get("rule"):
             self.rules[more["rule"]] += 1
+        if len(self._columns["id"]) == _CHUNK:
+            self._chunk()
+
+    def _chunk(self) -> None:
+        self._chunks.append(pa.table([column(self._columns[f.name], f.type) for f in LEDGER], schema=LEDGER))
+        for so_far in self._columns.values():
+            so_far.clear()
 
     def kept(self, id: bytes | None, *, url: str | None = None, address: str | None = None) -> None:
         """The document goes on as it is."""
@@ -75,20 +91,24 @@ class LedgerWriter:
         *,
         spans: Sequence[tuple[int, int]] | None = None,
         rule: str | None = None,
+        value: float | None = None,
+        bound: float | None = None,
         url: str | None = None,
         address: str | None = None,
     ) -> None:
-        """The document goes on with spans cut."""
+        """The document goes on with another text; `spans` are the UTF-8 byte ranges cut from the old one."""
         cut = None if spans is None else [{"start": start, "end": end} for start, end in spans]
-        self._row("changed", 1, id, spans=cut, rule=rule, url=url, address=address)
+        self._row("changed", 1, id, spans=cut, rule=rule, value=value, bound=bound, url=url, address=address)
 
     def split(self, id: bytes | None, rows: int, *, url: str | None = None, address: str | None = None) -> None:
         """The record gave `rows` documents."""
         self._row("split", rows, id, url=url, address=address)
 
-    def merged(self, id: bytes | None, into: bytes, rule: str) -> None:
+    def merged(
+        self, id: bytes | None, into: bytes, rule: str, *, url: str | None = None, address: str | None = None
+    ) -> None:
         """The document is a copy of `into`, which stands for it from here on."""
-        self._row("merged", 0, id, into=into, rule=rule)
+        self._row("merged", 0, id, into=into, rule=rule, url=url, address=address)
 
     def removed(
         self,
@@ -118,7 +138,8 @@ class LedgerWriter:
 
     def table(self) -> pa.Table:
         """The ledger so far, in LEDGER's schema."""
-        return pa.table([column(self._columns[f.name], f.type) for f in LEDGER], schema=LEDGER)
+        self._chunk()
+        return pa.concat_tables(self._chunks)
 
     def counts(self) -> dict[str, Any]:
         """Counts for the manifest: in, out, one per verdict, and per rule."""
@@ -130,20 +151,19 @@ class LedgerWriter:
         }
 
 
-def check_conservation(ledger: LedgerWriter, rows_in: int, rows_out: int, where: str) -> None:
+def check_conservation(
+    ledger: LedgerWriter, rows_in: int, rows_out: int, where: str, ids: pa.ChunkedArray | None = None
+) -> None:
     """Raise ConservationError unless every input row has one verdict and the output is what the verdicts say.
 
-    rows_in: rows that entered the stage. rows_out: rows of its `documents`.
+    rows_in: rows that entered the stage. rows_out: rows of its `documents`. ids: those of the input, where it has some.
     """
+    mend = "this is a fault of the stage, not of the data; please report it with the recipe"
     if len(ledger) != rows_in:
-        raise ConservationError(
-            f"{rows_in} documents went in and {len(ledger)} are accounted for",
-            where=where,
-            mend="this is a fault of the stage, not of the data; please report it with the recipe",
-        )
+        problem = f"{rows_in} documents went in and {len(ledger)} are accounted for"
+        raise ConservationError(problem, where=where, mend=mend)
     if ledger.out != rows_out:
-        raise ConservationError(
-            f"the ledger says {ledger.out} documents came out, {rows_out} were written",
-            where=where,
-            mend="this is a fault of the stage, not of the data; please report it with the recipe",
-        )
+        problem = f"the ledger says {ledger.out} documents came out, {rows_out} were written"
+        raise ConservationError(problem, where=where, mend=mend)
+    if ids is not None and pc.all(pc.equal(ids, ledger.table().column("id"))).as_py() is False:
+        raise ConservationError("the ledger's rows are not those of the input, in its order", where=where, mend=mend)

@@ -7,12 +7,14 @@ import json
 from firn.core.stage import Task
 from firn.core.store import Store
 
-# Beyond this many in one shard the fault is the stage's, not the documents'.
+#: Beyond this many in one shard the fault is the stage's, not the documents'.
 MOST_PER_SHARD = 32
+#: The folder of the lists, below the store's root.
+FOLDER = "quarantine"
 
 
 def _name(task: Task) -> str:
-    return f"quarantine/{task.stage.name}/{task.fingerprint}.json"
+    return f"{FOLDER}/{task.stage.name}/{task.fingerprint}.json"
 
 
 def load(store: Store, task: Task) -> dict[int, str]:
@@ -22,7 +24,12 @@ def load(store: Store, task: Task) -> dict[int, str]:
 
 
 def add(store: Store, task: Task, row: int, reason: str) -> dict[int, str]:
-    """Put a row on the list and return the list."""
+    """Put a row on the list and return the list. Raises StoreError."""
     rows = {**load(store, task), row: reason}
     store.files.replace(_name(task), json.dumps({str(r): rows[r] for r in sorted(rows)}, indent=1).encode())
     return rows
+
+
+def forget(store: Store, task: Task) -> None:
+    """Take the list away: the stage was to blame, and a mended one must see every document."""
+    store.files.remove(_name(task))

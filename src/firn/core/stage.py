@@ -8,26 +8,30 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-import os
-import resource
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol, cast
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from firn.core.errors import FormatError, InputError
-from firn.core.files import Files
-from firn.core.hashing import canonical, fingerprint, hash_file
+from firn.core.errors import FormatError
+from firn.core.files import Files, fetch
+from firn.core.hashing import canonical, fingerprint
+from firn.core.inputs import External, Input, external
 from firn.core.ledger import LEDGER, LedgerWriter, check_conservation
+from firn.core.memory import peak_memory, reset_peak_memory
+from firn.core.parquet import damaged, open_parquet
 from firn.core.schema import DOCUMENT, check
 from firn.core.settings import Settings
 from firn.core.store import Attempt, Manifest, ShardWriter, Store
+
+__all__ = ["External", "Input", "Quiet", "Stage", "Task", "Watch", "Work", "execute", "external"]
+
+# Rows that a stage gets at a time; fewer where a row group ends, whose bytes are bounded.
+BATCH_ROWS = 1024
 
 
 @dataclass(frozen=True)
@@ -43,38 +47,6 @@ class Stage:
     function: Callable[[Work], None]
     libraries: tuple[str, ...] = ()
     ledger: bool = False
-
-
-@dataclass(frozen=True)
-class Input:
-    """Files of an earlier shard, by content: where the content did not change, nothing after it runs again."""
-
-    manifest: Manifest
-    files: tuple[str, ...]
-
-    @cached_property
-    def identity(self) -> str:
-        return self.manifest.identity(*self.files)
-
-    @property
-    def bytes(self) -> int:
-        return sum(self.manifest.files[name].bytes for name in self.files)
-
-    def describe(self) -> dict[str, Any]:
-        return {"stage": self.manifest.stage, "fingerprint": self.manifest.fingerprint, "identity": self.identity}
-
-
-@dataclass(frozen=True)
-class External:
-    """A raw file. name: stable, relative to the source's root. identity: hash of its content, or ETag. bytes: size."""
-
-    path: str
-    name: str
-    identity: str
-    bytes: int
-
-    def describe(self) -> dict[str, Any]:
-        return {"name": self.name, "identity": self.identity}
 
 
 @dataclass(frozen=True)
@@ -107,31 +79,21 @@ class Task:
         """Bytes of all inputs."""
         return sum(i.bytes for i in self.inputs)
 
+    @property
+    def rows(self) -> int:
+        """Rows to be worked through, as far as they are known: those of the first input and of others like it."""
+        alike = [i for i in self.inputs if isinstance(i, Input) and _alike(i, self.inputs[0])]
+        return sum(i.manifest.files[i.files[0]].rows or 0 for i in alike if i.files)
+
+
+def _alike(one: Input | External, first: Input | External) -> bool:
+    return isinstance(one, Input) and isinstance(first, Input) and one.manifest.stage == first.manifest.stage
+
 
 @cache
 def library_versions(names: tuple[str, ...]) -> dict[str, str]:
     """Installed versions of distributions, without local build tags."""
     return {name: importlib.metadata.version(name).split("+")[0] for name in names}
-
-
-def external(path: str | Path, root: str | Path | None = None) -> External:
-    """A raw file, local or remote. name is its path relative to `root`, or its file name.
-
-    Raises InputError where it cannot be read.
-    """
-    path = str(path)
-    name = os.path.relpath(path, root).replace(os.sep, "/") if root is not None else path.rsplit("/", 1)[-1]
-    files = Files(path)
-    try:
-        if files.is_local:
-            with open(path, "rb") as stream:
-                identity = hash_file(stream)
-            return External(path, name, identity, os.path.getsize(path))
-        info = files.fs.info(files.root)
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror or error}", where=path, mend="check the path") from error
-    tag = info.get("ETag") or info.get("etag") or info.get("md5Hash") or [info.get("size"), str(info.get("mtime"))]
-    return External(path, name, fingerprint(tag), int(info.get("size") or 0))
 
 
 class Watch(Protocol):
@@ -141,6 +103,9 @@ class Watch(Protocol):
 
     def enter(self, row: int) -> None:
         """Row is being worked on from here."""
+
+    def leave(self) -> None:
+        """No row is being worked on."""
 
     def advance(self, rows: int, bytes: int) -> None:
         """So much more is done."""
@@ -154,63 +119,102 @@ class Quiet:
     def enter(self, row: int) -> None:
         return
 
+    def leave(self) -> None:
+        return
+
     def advance(self, rows: int, bytes: int) -> None:
         return
 
 
 class Work:
-    """What a stage's function works with. Rows are numbered as in the stage's input, from 0."""
+    """What a stage's function works with. Rows are numbered as in the stage's input, from 0.
+
+    rows_in: rows that entered, which only a stage with a ledger over raw records must set; for others they are the rows
+    of its first input.
+    """
 
     def __init__(self, task: Task, store: Store, attempt: Attempt, watch: Watch):
         self.settings: Any = task.settings
         self.extra, self.inputs, self.label = task.extra, task.inputs, task.label
         self.ledger = LedgerWriter()
         self.notes: dict[str, Any] = {}
+        self.rows_in = _rows(task.inputs)
         self._store, self._attempt, self._watch = store, attempt, watch
         self._has_ledger = task.stage.ledger
 
     def enter(self, row: int, id: bytes | None = None) -> bool:
-        """Call before each input row. False: it is quarantined, its `failed` row is written, skip it."""
+        """Call before each input row. False: it is quarantined, its `failed` row is written, skip it.
+
+        From here to the next `enter` or `leave`, what goes wrong is this row's fault, and the limits of processor time
+        and memory are its own.
+        """
         if (reason := self._watch.quarantined.get(row)) is not None:
+            self._watch.leave()
             if self._has_ledger:
                 self.ledger.failed(id, reason)
             return False
         self._watch.enter(row)
         return True
 
+    def leave(self) -> None:
+        """The work on single rows is over, or pauses. `batches` calls it when its next batch is asked for."""
+        self._watch.leave()
+
     def schema(self, input: int = 0, file: str = "documents") -> pa.Schema:
         """Schema of an input Parquet file."""
-        return pq.read_schema(self.local(input, file))
+        with open_parquet(self.local(input, file)) as parquet:
+            return parquet.schema_arrow
 
     def batches(
         self, input: int = 0, file: str = "documents", columns: Sequence[str] | None = None
     ) -> Iterator[pa.RecordBatch]:
         """Record batches of an input Parquet file, in order. Raises FormatError for documents of another format."""
         path = self.local(input, file)
-        with pq.ParquetFile(path, memory_map=True) as parquet:
+        counts = input == 0 or _alike(self.inputs[input], self.inputs[0])
+        with open_parquet(path) as parquet:
             if file == "documents":
                 check(parquet.schema_arrow, DOCUMENT, str(path))
-            for batch in parquet.iter_batches(batch_size=1024, columns=columns):
-                self.advance(batch.num_rows, batch.nbytes)
-                yield batch
+            for group in range(parquet.num_row_groups):
+                batches = parquet.iter_batches(BATCH_ROWS, row_groups=[group], columns=columns, use_threads=False)
+                while (batch := _next(batches, path)) is not None:
+                    yield batch
+                    self._watch.leave()
+                    if counts:
+                        self.advance(batch.num_rows, batch.nbytes)
 
     def table(self, input: int = 0, file: str = "documents", columns: Sequence[str] | None = None) -> pa.Table:
-        """An input Parquet file, whole."""
+        """An input Parquet file, whole. Raises FormatError for documents of another format."""
         path = self.local(input, file)
-        table = pq.read_table(path, columns=columns)
-        if file == "documents" and columns is None:
-            check(table.schema, DOCUMENT, str(path))
-        return table
+        with open_parquet(path) as parquet:
+            if file == "documents":
+                check(parquet.schema_arrow, DOCUMENT, str(path))
+            try:
+                return parquet.read(columns=columns, use_threads=False)
+            except (OSError, pa.ArrowInvalid) as error:
+                raise damaged(path, error) from error
 
     def local(self, input: int = 0, file: str | None = None) -> Path:
-        """Local path of an input: the named file (default: the only one) of a shard, or the raw file."""
+        """Local path of an input: the named file (default: the only one) of a shard, or the raw file.
+
+        What is remote is fetched whole, once, to a cache folder; `stream` reads it where it lies.
+        """
         source = self.inputs[input]
         if isinstance(source, External):
-            return Path(source.path)
+            files = Files(source.path)
+            key = f"{source.identity}-{Path(source.name).name}"
+            return Path(files.root) if files.is_local else fetch(files, "", key)
         name = file or source.files[0]
         if name not in source.files:
             raise FormatError(f"{name!r} is not among the declared inputs {source.files}", where=self.label)
         return self._store.local(source.manifest, name)
+
+    def stream(self, input: int = 0, file: str | None = None) -> BinaryIO:
+        """An input's bytes, local or remote, from the start."""
+        source = self.inputs[input]
+        if isinstance(source, External):
+            files = Files(source.path)
+            return cast(BinaryIO, files.fs.open(files.root, "rb"))
+        return open(self.local(input, file), "rb")
 
     def writer(self, file: str, schema: pa.Schema) -> ShardWriter:
         """A Parquet output of this shard."""
@@ -234,15 +238,17 @@ def execute(task: Task, store: Store, watch: Watch | None = None) -> Manifest:
     if (found := store.lookup(task.stage.name, task.fingerprint)) is not None:
         return found
     started, used = time.monotonic(), time.process_time()
+    reset_peak_memory()
     with store.attempt(task.stage.name, task.fingerprint) as attempt:
         work = Work(task, store, attempt, watch or Quiet())
         task.stage.function(work)
+        work.leave()
         counts: dict[str, Any] = {}
         if task.stage.ledger:
-            rows_in = work.notes.pop("rows_in", None)
-            if rows_in is None:
-                rows_in = _rows(task.inputs[0])
-            check_conservation(work.ledger, rows_in, attempt.rows("documents"), f"{task.stage.name} {task.label}")
+            where = f"{task.stage.name} {task.label}"
+            if work.rows_in is None:
+                raise FormatError("a stage that keeps a ledger of raw records must set `work.rows_in`", where=where)
+            check_conservation(work.ledger, work.rows_in, attempt.rows("documents"), where, _ids(work))
             attempt.writer("ledger", LEDGER).write(work.ledger.table())
             counts = work.ledger.counts()
         return attempt.commit(
@@ -265,17 +271,23 @@ def execute(task: Task, store: Store, watch: Watch | None = None) -> Manifest:
         )
 
 
-def peak_memory() -> int:
-    """Largest resident size of this process so far, in bytes."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+def _next(batches: Iterator[pa.RecordBatch], path: Path) -> pa.RecordBatch | None:
+    try:
+        return next(batches, None)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise damaged(path, error) from error
 
 
-def _rows(source: Input | External) -> int:
-    rows = source.manifest.files[source.files[0]].rows if isinstance(source, Input) else None
-    if rows is None:
-        raise FormatError("a stage with a ledger that reads raw files must note rows_in", where=str(source))
-    return rows
+def _rows(inputs: Sequence[Input | External]) -> int | None:
+    first = inputs[0] if inputs else None
+    return first.manifest.files[first.files[0]].rows if isinstance(first, Input) and first.files else None
+
+
+def _ids(work: Work) -> pa.ChunkedArray | None:
+    """The input's document ids, where its first input holds documents."""
+    first = work.inputs[0] if work.inputs else None
+    is_documents = isinstance(first, Input) and first.files[:1] == ("documents",)
+    return work.table(columns=["id"]).column("id") if is_documents else None
 
 
 def _json(settings: Settings | None) -> Any:

@@ -4,8 +4,9 @@
     <root>/<stage>/<fp[:2]>/<fp>/manifest.json                written last; names and hashes the files that count
 
 Nothing is overwritten in place and nothing relies on rename of data files: a killed or zombie attempt leaves files
-that no manifest names, which `firn gc` takes away. Two attempts at one shard both write valid files; the manifest
-written last wins, and since shards are pure functions it names the same bytes.
+that no manifest names, which `firn gc` takes away. Of two attempts at one shard the first to commit wins and the other
+takes its files back; where both commit at once, the manifest written last names the same bytes, since a shard is a pure
+function of its fingerprint.
 """
 
 from __future__ import annotations
@@ -19,18 +20,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, cast
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from firn.core.errors import FormatError
-from firn.core.files import Files, HashingFile
+from firn.core.files import Files, HashingFile, fetch
 from firn.core.hashing import fingerprint
+from firn.core.parquet import ShardWriter
 
-# A row group is flushed at either bound; both depend only on the rows, so equal rows give equal bytes.
-ROW_GROUP_ROWS = 4096
-ROW_GROUP_BYTES = 64 << 20
+__all__ = ["Attempt", "FileEntry", "Manifest", "ShardWriter", "Store"]
 
 
 @dataclass(frozen=True)
@@ -101,14 +98,14 @@ class Store:
         return manifest
 
     def attempt(self, stage: str, fingerprint: str) -> Attempt:
-        """A new attempt at a shard, to be used in `with`; without `commit` its files are taken away again."""
+        """A new attempt at a shard, to be used in `with`; without a commit its files are taken away again."""
         return Attempt(self, self.folder(stage, fingerprint))
 
     def manifests(self) -> Iterator[Manifest]:
         """Every valid manifest of the store, in the order of stage and fingerprint."""
-        for path in sorted(self.files.fs.glob(f"{self.files.root}/*/??/*/manifest.json")):
-            stage, _, fingerprint, _ = path.split("/")[-4:]
-            if manifest := self.lookup(stage, fingerprint):
+        for name in self.files.list():
+            parts = name.split("/")
+            if len(parts) == 4 and parts[3] == "manifest.json" and (manifest := self.lookup(parts[0], parts[2])):
                 yield manifest
 
     def local(self, manifest: Manifest, file: str) -> Path:
@@ -125,59 +122,7 @@ class Store:
             )
         if self.files.is_local:
             return Path(self.files.path(entry.path))
-        copy = Path.home() / ".cache" / "firn" / f"{entry.hash}-{Path(entry.path).name}"
-        if not copy.exists():
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            partial = copy.with_name(f"{copy.name}.{secrets.token_hex(6)}.part")
-            self.files.fs.get_file(self.files.path(entry.path), str(partial))
-            partial.replace(copy)
-        return copy
-
-
-class ShardWriter:
-    """Rows to one Parquet file (zstd). The bytes depend on the rows alone, not on how they were handed over."""
-
-    def __init__(self, file: HashingFile, schema: pa.Schema):
-        self.file, self.schema, self.rows = file, schema, 0
-        self._parquet = pq.ParquetWriter(pa.PythonFile(file, mode="w"), schema, compression="zstd")
-        self._pending: list[pa.Table] = []
-        self._pending_rows = self._pending_bytes = 0
-
-    def write(self, rows: pa.Table | pa.RecordBatch | Sequence[Mapping[str, Any]]) -> None:
-        """Append rows: a table or batch of the schema, or a list of dicts (missing keys are null)."""
-        if isinstance(rows, pa.RecordBatch):
-            table = pa.Table.from_batches([rows])
-        elif isinstance(rows, pa.Table):
-            table = rows
-        else:
-            table = from_rows(rows, self.schema)
-        table = table.select(self.schema.names).cast(self.schema)
-        self.rows += table.num_rows
-        sizes = row_bytes(table)
-        while table.num_rows:
-            total = self._pending_bytes + np.cumsum(sizes)
-            # Rows up to and including the one that reaches the byte bound, or as many as the row bound leaves room for.
-            room = ROW_GROUP_ROWS - self._pending_rows
-            take = min(int(np.searchsorted(total, ROW_GROUP_BYTES)) + 1, room, table.num_rows)
-            self._pending.append(table.slice(0, take))
-            self._pending_rows += take
-            self._pending_bytes = int(total[take - 1])
-            table, sizes = table.slice(take), sizes[take:]
-            if self._pending_rows == ROW_GROUP_ROWS or self._pending_bytes >= ROW_GROUP_BYTES:
-                self._flush()
-
-    def _flush(self) -> None:
-        if self._pending_rows:
-            table = pa.concat_tables(self._pending).combine_chunks().unify_dictionaries()
-            self._parquet.write_table(table, row_group_size=ROW_GROUP_ROWS)
-        self._pending, self._pending_rows, self._pending_bytes = [], 0, 0
-
-    def close(self) -> None:
-        """Write what is pending and the footer, and make the file durable."""
-        if not self.file.closed:
-            self._flush()
-            self._parquet.close()
-            self.file.close()
+        return fetch(self.files, entry.path, f"{entry.hash}-{Path(entry.path).name}")
 
 
 class Attempt:
@@ -225,36 +170,20 @@ class Attempt:
         return entry[1].rows if entry and isinstance(entry[1], ShardWriter) else 0
 
     def commit(self, **description: Any) -> Manifest:
-        """Close every file, then write the manifest, whose fields other than `files` are `description`."""
+        """Close every file, then write the manifest, whose fields other than `files` are `description`.
+
+        Where another attempt was first, its manifest is returned and this attempt's files go away.
+        """
         entries = {}
         for name, (raw, stream) in self._open.items():
             stream.close()
             rows = stream.rows if isinstance(stream, ShardWriter) else None
             entries[name] = FileEntry(raw.path.removeprefix(self._store.files.root + "/"), raw.bytes, raw.hash, rows)
         manifest = Manifest(files=entries, **description)
-        self._store.files.replace(f"{self._folder}/manifest.json", manifest.to_json())
+        if (first := self._store.lookup(manifest.stage, manifest.fingerprint)) is not None:
+            return first
+        data = manifest.to_json()
+        self._store.files.replace(f"{self._folder}/manifest.json", data)
         self._committed = True
-        return manifest
-
-
-def row_bytes(table: pa.Table) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Bytes of string and binary content per row, int64 [rows]."""
-    sizes = np.zeros(table.num_rows, dtype=np.int64)
-    for index, part in enumerate(table.schema):
-        if pa.types.is_large_string(part.type) or pa.types.is_string(part.type) or pa.types.is_binary(part.type):
-            sizes += pc.fill_null(pc.binary_length(table.column(index)), 0).to_numpy()
-    return sizes
-
-
-def from_rows(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
-    """A table of `schema` from dicts; missing keys are null, unknown ones an error (KeyError)."""
-    if unknown := {key for row in rows for key in row} - set(schema.names):
-        raise KeyError(f"not in the schema: {sorted(unknown)}")
-    return pa.table([column([row.get(f.name) for row in rows], f.type) for f in schema], schema=schema)
-
-
-def column(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
-    """An Arrow array of Python values, dictionary types included."""
-    if pa.types.is_dictionary(kind):
-        return pa.array(values, type=kind.value_type).dictionary_encode().cast(kind)
-    return pa.array(values, type=kind)
+        # As it will be read, so that a shard made now and one found later are equal.
+        return Manifest.from_json(data) or manifest

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
-import resource
+import pickle
+import re
 import signal
 import sys
 import threading
@@ -19,17 +20,19 @@ from typing import Any
 import pyarrow as pa
 
 from firn.core.errors import FirnError
+from firn.core.memory import MemoryBound
 from firn.core.stage import Task, execute
-from firn.core.store import Store
+from firn.core.store import Manifest, Store
 
 # Slots of the shared board, int64 each.
 ROW, BEATS, ROWS, BYTES = range(4)
+#: In the slot ROW: no document is being worked on.
 NO_ROW = -1
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Backstops per document. seconds: processor time. memory: bytes beyond what the task began with."""
+    """Backstops per document. seconds: processor time. memory: bytes beyond what the worker held when it came to it."""
 
     seconds: float
     memory: int
@@ -37,24 +40,42 @@ class Limits:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a task did not end. `error` is set when it is a FirnError, which is final."""
+    """Why a task did not end.
+
+    reason: one line. details: the traceback. error: set where it is a FirnError, which is final. again: it may go
+    better another time, and no document is to blame (OSError).
+    """
 
     reason: str
-    details: str
-    error: FirnError | None
+    details: str = ""
+    error: FirnError | None = None
+    again: bool = False
 
 
 class BoardWatch:
-    """Writes the row at hand and the progress to shared memory, and winds up the processor-time limit."""
+    """Shows the row at hand and the progress in shared memory, and bounds the row's processor time and memory."""
 
-    def __init__(self, board: Any, limits: Limits, quarantined: Mapping[int, str]):
-        self.board, self.limits, self.quarantined = board, limits, quarantined
+    def __init__(self, board: Any, limits: Limits):
+        self.board, self.limits = board, limits
+        self.quarantined: Mapping[int, str] = {}
+        self._memory = MemoryBound(limits.memory)
 
     def enter(self, row: int) -> None:
         self.board[ROW] = row
         self.board[BEATS] += 1
+        self._memory.set()
         # The default action of SIGPROF ends the process, whatever C code it is in.
         signal.setitimer(signal.ITIMER_PROF, self.limits.seconds)
+
+    def leave(self) -> None:
+        if self.board[ROW] != NO_ROW:
+            self.unbind()
+            self.board[ROW] = NO_ROW
+
+    def unbind(self) -> None:
+        """Lift the bounds; the board keeps the row, which the driver asks for where a task failed."""
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        self._memory.lift()
 
     def advance(self, rows: int, bytes: int) -> None:
         self.board[ROWS] += rows
@@ -66,35 +87,34 @@ def serve(tasks: Connection, lifeline: Connection, board: Any, root: str, limits
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_die_with_driver, args=(lifeline,), daemon=True).start()
     pa.set_cpu_count(1)
-    store = Store(root)
+    store, watch = Store(root), BoardWatch(board, limits)
     with contextlib.suppress(EOFError, BrokenPipeError):
         while True:
-            task, quarantined = tasks.recv()
-            tasks.send(_run(task, store, BoardWatch(board, limits, quarantined)))
+            tasks.send(_run(tasks.recv_bytes(), store, watch))
 
 
-def _run(task: Task, store: Store, watch: BoardWatch) -> Any:
-    _limit_memory(watch.limits.memory)
+def _run(message: bytes, store: Store, watch: BoardWatch) -> Manifest | Failure:
     try:
+        task: Task
+        task, watch.quarantined = pickle.loads(message)
         return execute(task, store, watch)
     except FirnError as error:
-        return Failure(str(error), "", error)
+        return Failure(str(error), error=error)
     except MemoryError:
-        return Failure(f"took more than {watch.limits.memory >> 20} MiB of memory", traceback.format_exc(), None)
+        watch.unbind()
+        return Failure(f"took more than {watch.limits.memory >> 20} MiB of memory", traceback.format_exc())
+    except OSError as error:
+        return Failure(_describe(error), traceback.format_exc(), again=True)
     except Exception as error:
-        return Failure(f"{type(error).__name__}: {error}", traceback.format_exc(), None)
+        return Failure(_describe(error), traceback.format_exc())
     finally:
-        signal.setitimer(signal.ITIMER_PROF, 0)
+        watch.unbind()
 
 
-def _limit_memory(allowed: int) -> None:
-    try:
-        with open("/proc/self/statm") as statm:
-            used = int(statm.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
-    except FileNotFoundError:  # not Linux: processor time is the only backstop
-        return
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (used + allowed, hard))
+def _describe(error: Exception) -> str:
+    """One short line, the same on every machine, since it may enter a ledger."""
+    text = re.sub(r"0x[0-9a-fA-F]+", "0x…", " ".join(str(error).split()))
+    return f"{type(error).__name__}: {text}"[:200]
 
 
 def _die_with_driver(lifeline: Connection) -> None:
@@ -116,10 +136,14 @@ class Worker:
         theirs.close()
         lifeline.close()
 
-    def send(self, task: Task, quarantined: Mapping[int, str]) -> None:
-        """Start a task."""
+    def send(self, message: bytes) -> bool:
+        """Start the task in `message` (a pickled task and its quarantined rows). False where the worker is gone."""
         self.board[ROW], self.board[BEATS], self.board[ROWS], self.board[BYTES] = NO_ROW, 0, 0, 0
-        self.pipe.send((task, dict(quarantined)))
+        try:
+            self.pipe.send_bytes(message)
+        except OSError:
+            return False
+        return True
 
     def kill(self) -> None:
         """End the process at once and wait for it."""
@@ -131,12 +155,14 @@ class Worker:
     def death(self) -> str:
         """What ended the process, in words."""
         self.process.join()
-        code = self.process.exitcode
+        code = self.process.exitcode or 0
         if code == -signal.SIGPROF:
             return "took too much processor time"
-        return (
-            f"ended its worker by signal {signal.Signals(-code).name}" if code < 0 else f"ended its worker: exit {code}"
-        )
+        if code >= 0:
+            return f"ended its worker: exit {code}"
+        with contextlib.suppress(ValueError):
+            return f"ended its worker by signal {signal.Signals(-code).name}"
+        return f"ended its worker by signal {-code}"
 
 
 def context() -> Any:
