@@ -13,7 +13,6 @@ from types import TracebackType
 from typing import Any
 
 from firn.core import quarantine
-from firn.core.active import Notice
 from firn.core.errors import EngineError
 from firn.core.progress import Progress
 from firn.core.stage import Task
@@ -64,7 +63,6 @@ class LocalEngine:
         self.workers = workers or _processors()
         self._limits = Limits(document_seconds, document_bytes)
         self._context = context()
-        self._notice = Notice(store)
         self._idle: list[Worker] = []
         self._busy: dict[Worker, Running] = {}
 
@@ -81,13 +79,12 @@ class LocalEngine:
         for worker in [*self._idle, *self._busy]:
             worker.kill()
         self._idle, self._busy = [], {}
-        self._notice.remove()
 
-    def run(self, tasks: Sequence[Task], label: str = "") -> list[Manifest]:
+    def run(self, tasks: Sequence[Task]) -> list[Manifest]:
         """Manifests in the order of `tasks`, all of one stage; those that the store holds are not made again.
 
-        label: what the tasks have in common, for people (a source's name). Raises the stage's own FirnError, StoreError
-        where the store cannot be written, EngineError where a task fails for good.
+        Raises the stage's own FirnError, StoreError where the store cannot be written, EngineError where a task fails
+        for good. What was finished before stays.
         """
         if not tasks:
             return []
@@ -101,30 +98,22 @@ class LocalEngine:
                 done[task.fingerprint] = found
             else:
                 missing[task.fingerprint] = task
-        stage, cached, rows = tasks[0].stage.name, sum(task.fingerprint in done for task in tasks), 0
+        stage, cached = tasks[0].stage.name, sum(task.fingerprint in done for task in tasks)
         todo = list(missing.values())
-        self.progress.begin(
-            stage,
-            label,
-            total=len(tasks),
-            cached=cached,
-            rows=sum(t.rows for t in todo),
-            bytes=sum(t.bytes for t in todo),
-        )
+        to_read = {"rows": sum(task.rows for task in todo), "bytes": sum(task.bytes for task in todo)}
+        self.progress.begin(stage, label=_common(tasks), total=len(tasks), cached=cached, **to_read)
         try:
-            if todo:
-                self._notice.renew()
-                rows = self._make(stage, todo, done, len(tasks))
+            self._make(stage, todo, done, len(tasks))
         except BaseException as error:
             self.close()
             self.progress.abandon(stage, interrupted=isinstance(error, KeyboardInterrupt))
             raise
         manifests = [done[task.fingerprint] for task in tasks]
-        self.progress.end(stage, label, manifests, cached=cached, rows=rows, seconds=time.monotonic() - started)
+        self.progress.end(stage, manifests, cached, time.monotonic() - started)
         return manifests
 
-    def _make(self, stage: str, todo: list[Task], done: dict[str, Manifest], total: int) -> int:
-        """Run the tasks into `done`; how many rows they read."""
+    def _make(self, stage: str, todo: list[Task], done: dict[str, Manifest], total: int) -> None:
+        """Run the tasks into `done`."""
         # The largest first, so that no worker is left with one at the end.
         together = deque(
             Job(task, quarantine.load(self.store, task)) for task in sorted(todo, key=lambda t: t.bytes, reverse=True)
@@ -147,14 +136,12 @@ class LocalEngine:
                 else:
                     self._failed(job, outcome, row)
                     alone.append(job)
-            self._notice.renew()
             self.progress.advance(
                 stage,
                 done=total - len(together) - len(alone) - len(self._busy),
                 rows=rows + sum(w.board[ROWS] for w in self._busy),
                 bytes=bytes + sum(w.board[BYTES] for w in self._busy),
             )
-        return rows
 
     def _start(self, job: Job) -> None:
         message = pickle.dumps((job.task, job.quarantined))
@@ -223,6 +210,12 @@ def _given_up(task: Task, failure: Failure) -> EngineError:
         where=f"{task.stage.name} {task.label}",
         mend="run the same command again; if it fails again, please report it with the lines above",
     )
+
+
+def _common(tasks: Sequence[Task]) -> str:
+    """What stands before the slash in the labels of all tasks: the name of their source."""
+    sources = {task.label.partition("/")[0] if "/" in task.label else "" for task in tasks}
+    return sources.pop() if len(sources) == 1 else ""
 
 
 def _processors() -> int:

@@ -23,13 +23,15 @@ _SHOWN = ("kept", "changed", "split", "merged", "removed", "failed")
 
 @dataclass
 class _Stage:
-    """A stage under way. rows, bytes: of the shards that are not cached; 0 where unknown."""
+    """A stage under way. rows, bytes: to be read, 0 where unknown. rows_read: so far."""
 
+    label: str
     total: int
     cached: int
     rows: int
     bytes: int
     done: int = 0
+    rows_read: int = 0
     bar: TaskID | None = None
     started: float = field(default_factory=time.monotonic)
 
@@ -47,10 +49,10 @@ class Progress:
         self._bars: Bars | None = None
         self._stages: dict[str, _Stage] = {}
 
-    def begin(self, stage: str, label: str = "", *, total: int, cached: int = 0, rows: int = 0, bytes: int = 0) -> None:
+    def begin(self, stage: str, *, label: str = "", total: int, cached: int = 0, rows: int = 0, bytes: int = 0) -> None:
         """A stage of `total` parts begins, `cached` of which are there already; `rows` and `bytes` are to be read."""
         self._event("begin", stage=stage, label=label, total=total, cached=cached, rows=rows, bytes=bytes)
-        state = self._stages[stage] = _Stage(total, cached, rows, bytes, done=cached)
+        state = self._stages[stage] = _Stage(label, total, cached, rows, bytes, done=cached)
         if self.mode != "auto" or not self.console.is_terminal or cached == total:
             return
         if self._bars is None:
@@ -72,6 +74,7 @@ class Progress:
         text: what stands beside the bar instead of the rates of rows and bytes.
         """
         state = self._stages[stage]
+        state.rows_read = rows
         if done != state.done:
             state.done = done
             self._event("advance", stage=stage, done=done, total=state.total, rows=rows, bytes=bytes)
@@ -88,17 +91,8 @@ class Progress:
         within = state.cached + (state.total - state.cached) * min(share, 1.0)
         self._bars.update(state.bar, completed=min(max(done, within), state.total), text=text)
 
-    def end(
-        self,
-        stage: str,
-        label: str,
-        manifests: Sequence[Manifest],
-        *,
-        cached: int = 0,
-        rows: int = 0,
-        seconds: float = 0.0,
-    ) -> None:
-        """The shards of a stage are there: one line that says what came of them. rows: read just now, in `seconds`."""
+    def end(self, stage: str, manifests: Sequence[Manifest], cached: int, seconds: float) -> None:
+        """The shards of a stage are there: one line that says what came of them."""
         shards = len(manifests)
         counts = {key: sum(m.counts.get(key, 0) for m in manifests) for key in ("in", *_SHOWN)}
         parts = [f"{shards} {'shard' if shards == 1 else 'shards'}"]
@@ -107,12 +101,14 @@ class Progress:
         if counts["in"]:
             parts += [f"{counts[key]:,} {key}" for key in ("in", *_SHOWN) if counts[key] or key == "in"]
         if cached < shards:
+            rows = self._stages[stage].rows_read if stage in self._stages else 0
             parts += [f"{rows / seconds:,.0f} docs/s"] if rows and seconds else []
             parts.append(_duration(seconds))
-        self.finish(stage, label, "  ".join(parts), shards=shards, cached=cached, seconds=seconds, counts=counts)
+        self.finish(stage, "  ".join(parts), shards=shards, cached=cached, seconds=round(seconds, 3), counts=counts)
 
-    def finish(self, stage: str, label: str, summary: str, **facts: Any) -> None:
+    def finish(self, stage: str, summary: str, **facts: Any) -> None:
         """The stage is done: its bar goes and `summary` stays as its line; `facts` are for scripts."""
+        label = self._stages[stage].label if stage in self._stages else ""
         self._remove(stage)
         self._event("end", stage=stage, label=label, **facts)
         self._line(f"{_name(stage, label)}  {summary}")

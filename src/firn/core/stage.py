@@ -51,7 +51,10 @@ class Stage:
 
 @dataclass(frozen=True)
 class Task:
-    """One shard to be made. label is for people; extra is further plain data that enters the fingerprint."""
+    """One shard to be made.
+
+    label: for people, as `source/part` or just a name. extra: further plain data that enters the fingerprint.
+    """
 
     stage: Stage
     settings: Settings | None
