@@ -177,6 +177,52 @@ def test_weights_depend_on_seed_and_name_alone() -> None:
     assert not torch.equal(first["embed_tokens.weight"], models[3].embed_tokens.weight)
 
 
+def test_building_and_setting_a_model_leaves_the_global_generator_alone() -> None:
+    before = torch.get_rng_state()
+    Transformer(SHAPES["gpt2-tied"]).init_weights(0)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_model_built_on_meta_gets_the_same_weights(shape: str) -> None:
+    direct = Transformer(SHAPES[shape])
+    direct.init_weights(2)
+    with torch.device("meta"):
+        later = Transformer(SHAPES[shape])
+    later.to_empty(device="cpu").init_weights(2)
+    assert (later.lm_head.weight is later.embed_tokens.weight) == SHAPES[shape].tied
+    assert list(direct.state_dict()) == list(later.state_dict())
+    assert all(torch.equal(a, b) for a, b in zip(direct.parameters(), later.parameters(), strict=True))
+
+
+def test_a_parameter_without_a_rule_is_an_error() -> None:
+    model = Transformer(SHAPES["llama"])
+    model.layers[0].scale = nn.Parameter(torch.empty(3))
+    with pytest.raises(ValueError, match=r"no rule for layers\.0\.scale"):
+        model.init_weights(0)
+
+
+def test_more_tokens_than_the_context_are_refused(model: Transformer) -> None:
+    with pytest.raises(ValueError, match="33 tokens in a context of 32"):
+        model(tokens(33))
+    cache: list[tuple[torch.Tensor, torch.Tensor]] = []
+    model(tokens(32), cache)
+    with pytest.raises(ValueError, match="33 tokens in a context of 32"):
+        model(tokens(1), cache)
+
+
+def test_bf16_computes_close_to_fp32_and_keeps_fp32_weights() -> None:
+    model = model_of(SHAPES["qwen3-gqa-wide"])
+    exact = model.loss(tokens(32), tokens(32))
+    model.compute_dtype = torch.bfloat16
+    assert model.hidden(tokens(32)).dtype == torch.bfloat16
+    loss = model.loss(tokens(32), tokens(32))
+    assert loss.dtype == torch.float32
+    assert loss.item() == pytest.approx(exact.item(), rel=0.01)
+    loss.backward()
+    assert all(p.dtype == torch.float32 and p.grad is not None for p in model.parameters())
+
+
 def test_a_fresh_model_predicts_uniformly() -> None:
     for preset in ("llama", "qwen3"):
         model = Transformer(ModelSettings(preset=preset, **SIZE))

@@ -24,9 +24,19 @@ Cache = list[tuple[Tensor, Tensor]]
 class Linear(nn.Linear):
     """A matrix kept in fp32 and used in the dtype of its input."""
 
+    def reset_parameters(self) -> None:
+        """Nothing: torch would draw from the global generator here, time and a hidden seed for nothing."""
+
     def forward(self, x: Tensor) -> Tensor:
         bias = None if self.bias is None else self.bias.to(x.dtype)
         return F.linear(x, self.weight.to(x.dtype), bias)
+
+
+class Embedding(nn.Embedding):
+    """A table of fp32 rows."""
+
+    def reset_parameters(self) -> None:
+        """Nothing, as in Linear."""
 
 
 class LayerNorm(nn.LayerNorm):
@@ -154,12 +164,15 @@ class Transformer(nn.Module):
             raise ValueError("vocab_size is not set: take it from the tokenizer")
         self.settings = settings
         self.compute_dtype = torch.float32
-        self.embed_tokens = nn.Embedding(settings.vocab_size, settings.width, _weight=_unset(settings))
-        self.embed_positions = nn.Embedding(settings.context, settings.width) if settings.is_gpt2 else None
+        self.embed_tokens = Embedding(settings.vocab_size, settings.width)
+        self.embed_positions = Embedding(settings.context, settings.width) if settings.is_gpt2 else None
         self.layers = nn.ModuleList(Block(settings) for _ in range(settings.layers))
         self.norm = norm(settings)
         self.lm_head = Linear(settings.width, settings.vocab_size, bias=False)
-        if settings.tied:
+        self._tie()
+
+    def _tie(self) -> None:
+        if self.settings.tied:
             self.lm_head.weight = self.embed_tokens.weight
 
     def embed(self, tokens_BT: Tensor) -> Tensor:
@@ -170,8 +183,13 @@ class Transformer(nn.Module):
         return x_BTD
 
     def hidden(self, tokens_BT: Tensor, cache: Cache | None = None) -> Tensor:
-        """Final normed states [B, T, D]. `cache`, a list, is read and extended in place."""
+        """Final normed states [B, T, D]. `cache`, a list, is read and extended in place.
+
+        Raises ValueError where the tokens and those in the cache are more than the context.
+        """
         past = cache[0][0].shape[2] if cache else 0
+        if past + tokens_BT.shape[1] > self.settings.context:
+            raise ValueError(f"{past + tokens_BT.shape[1]} tokens in a context of {self.settings.context}")
         positions_T = torch.arange(past, past + tokens_BT.shape[1], device=tokens_BT.device)
         x_BTD, turn = self.embed(tokens_BT), None
         if self.embed_positions is not None:
@@ -198,35 +216,38 @@ class Transformer(nn.Module):
 
     @torch.no_grad()
     def init_weights(self, seed: int) -> None:
-        """Set every parameter. Each has a generator of its own, seeded by its name, so order and layout do not enter.
+        """Set every parameter. Each is drawn on the CPU by a generator of its own, seeded with its name, so that
+        neither order nor device enters. Works after `to_empty`, too. Raises ValueError for a name without a rule.
 
         GPT-2: normal(0, 0.02), residual projections divided by sqrt(2 layers) (Radford et al. 2019, 2.3). Llama and
         Qwen3: matrices uniform with variance 1/fan_in, projections into the residual stream zero, so that each block
         begins as the identity (Zhang et al. 2019).
         """
-        gpt2 = self.settings.is_gpt2
+        self._tie()  # `to_empty` gives the head a tensor of its own
         for name, parameter in self.named_parameters():
-            generator = torch.Generator(device=parameter.device)
-            generator.manual_seed(hash64(name.encode(), seed) >> 1)
-            residual = name.endswith(("o_proj.weight", "down_proj.weight"))
-            if name.endswith(".bias"):
-                parameter.zero_()
-            elif "norm" in name:
-                parameter.fill_(1.0)
-            elif name.startswith("embed_"):
-                parameter.normal_(0.0, 0.02 if gpt2 or self.settings.tied else 1.0, generator=generator)
-            elif gpt2:
-                depth = math.sqrt(2 * self.settings.layers) if residual else 1.0
-                parameter.normal_(0.0, 0.02 / depth, generator=generator)
-            elif residual:
-                parameter.zero_()
-            elif name == "lm_head.weight":
-                parameter.normal_(0.0, 0.001, generator=generator)
-            elif parameter.ndim == 2:
-                bound = math.sqrt(3.0 / parameter.shape[1])
-                parameter.uniform_(-bound, bound, generator=generator)
-            else:
-                raise ValueError(f"init_weights has no rule for {name}")
+            generator = torch.Generator().manual_seed(hash64(name.encode(), seed) >> 1)
+            parameter.copy_(self._initial(name, torch.empty(parameter.shape), generator))
+
+    def _initial(self, name: str, value: Tensor, generator: torch.Generator) -> Tensor:
+        gpt2 = self.settings.is_gpt2
+        residual = name.endswith(("o_proj.weight", "down_proj.weight"))
+        if name.endswith(".bias"):
+            return value.zero_()
+        if name.endswith("norm.weight"):
+            return value.fill_(1.0)
+        if name.startswith("embed_"):
+            return value.normal_(0.0, 0.02 if gpt2 or self.settings.tied else 1.0, generator=generator)
+        if gpt2 and name.endswith(("proj.weight", "lm_head.weight")):
+            depth = math.sqrt(2 * self.settings.layers) if residual else 1.0
+            return value.normal_(0.0, 0.02 / depth, generator=generator)
+        if residual:
+            return value.zero_()
+        if name == "lm_head.weight":
+            return value.normal_(0.0, 0.001, generator=generator)
+        if name.endswith("proj.weight"):
+            bound = math.sqrt(3.0 / value.shape[1])
+            return value.uniform_(-bound, bound, generator=generator)
+        raise ValueError(f"init_weights has no rule for {name}")
 
     def num_parameters(self, embeddings: bool = True) -> int:
         """Number of parameters, shared ones once; without the input tables (tokens, positions) if asked."""
@@ -246,8 +267,3 @@ class Transformer(nn.Module):
         matmul = sum(m.weight.numel() for m in self.modules() if isinstance(m, Linear))
         s = self.settings
         return 6 * matmul + 12 * s.layers * s.heads * s.head_size * (context or s.context)
-
-
-def _unset(settings: ModelSettings) -> Tensor:
-    # nn.Embedding draws its weights from the global generator otherwise: time and a hidden seed, for nothing.
-    return torch.empty(settings.vocab_size, settings.width)
