@@ -114,6 +114,7 @@ def run(work: Work) -> None:
         split: SplitWriter(work.open(split), work.writer(f"{split}_index", INDEX), tokenizer, shard) for split in SPLITS
     }
     sources: set[str] = set()
+    ids: list[pa.Array] = []
     ledger = LedgerWriter()
     first_row = 0
     for batch in work.batches(0):
@@ -132,8 +133,10 @@ def run(work: Work) -> None:
             encoded[split].append(tokenizer.encode(text))
             rows[split].append(row)
             ledger.kept(id)
+        work.leave()
         for split, writer in writers.items():
             writer.write(batch, rows[split], first_row, encoded[split])
+        ids.append(batch.column("id"))
         first_row += batch.num_rows
     if len(sources) > 1:
         raise FormatError(
@@ -142,7 +145,8 @@ def run(work: Work) -> None:
             mend="read each source by itself; the mixture draws from sources by shard",
         )
     # `execute` counts the rows of `documents`, which this stage does not write; the law is checked here instead.
-    check_conservation(ledger, first_row, sum(writer.documents for writer in writers.values()), f"tokens {work.label}")
+    written = sum(writer.documents for writer in writers.values())
+    check_conservation(ledger, first_row, written, f"tokens {work.label}", pa.chunked_array(ids, pa.binary(16)))
     work.writer("ledger", LEDGER).write(ledger.table())
     work.note("counts", ledger.counts())
     work.note("source", next(iter(sources), None))
