@@ -70,7 +70,7 @@ class Optimizers:
         rules: tuple[Rule, ...] = RULES,
     ):
         self.settings = settings
-        self.names = {parameter: name for name, parameter in model.named_parameters()}
+        self.names: dict[Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
         groups = group_parameters(model, rules)
         rates = {
             "matrix": settings.matrix_lr,
@@ -109,7 +109,7 @@ class Optimizers:
                 group["full_lr"] = group["lr"]
 
     def step(self, step: int, factor: float) -> None:
-        """One update from the gradients, at `factor` of the full learning rates. step: number of this update, from 0."""
+        """Update number `step`, from 0, by the gradients, at `factor` of the full learning rates."""
         if self.muon is not None:
             now = momentum(
                 step,

@@ -1,0 +1,128 @@
+"""What a run measured, step by step: one JSON object per line for programs, TensorBoard events for eyes.
+
+    metrics-0001-<attempt>.jsonl       one file per attempt; a resumed run begins a new one
+    tensorboard/events.out.tfevents.0001-<attempt>
+
+Every record has `kind` and `step`:
+
+- `start`: an attempt begins with `step` steps done; runtime, parameters, flops_per_token.
+- `step`: what batch number `step` (from 0) gave: loss (nats per target), sources (loss by source), lr (factor of the
+  full rates), gradient_norm, tokens (targets read since step 0), tokens_per_second, seconds (data, compute, optimizer,
+  checkpoint), mfu (a share, or "unknown"), memory (bytes).
+- `bad`: the update by batch number `step` was left out; loss, gradient_norm, documents.
+- `validation`, `samples`, `checkpoint`: after `step` steps; bits per byte by source, completions.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import secrets
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from firn.core.files import Files
+
+Record = dict[str, Any]
+
+
+class Metrics:
+    """Writes the records of one attempt. Each line is on its way to the disk when `record` returns."""
+
+    def __init__(self, folder: Path):
+        number = 1 + max((int(path.name.split("-")[1]) for path in folder.glob("metrics-*.jsonl")), default=0)
+        attempt = f"{number:04d}-{secrets.token_hex(4)}"
+        files = Files(folder)
+        self._lines = files.create(f"metrics-{attempt}.jsonl")
+        self._events = Events(files, f"tensorboard/events.out.tfevents.{attempt}")
+
+    def record(self, kind: str, step: int, **values: Any) -> Record:
+        """Write one record and return it."""
+        record = {"kind": kind, "step": step, **values}
+        self._lines.write(json.dumps(_finite(record), allow_nan=False).encode() + b"\n")
+        self._events.write(step, dict(_scalars(kind, values)))
+        return record
+
+    def close(self) -> None:
+        """Make both files durable."""
+        self._lines.close()
+        self._events.close()
+
+
+class Events:
+    """A TensorBoard event file, written through firn's own files rather than by a thread behind our back."""
+
+    def __init__(self, files: Files, name: str):
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.compat.proto.summary_pb2 import Summary
+        from tensorboard.summary.writer.record_writer import RecordWriter
+
+        self._event, self._summary = Event, Summary
+        self._file = files.create(name)
+        self._records = RecordWriter(self._file)
+        self._records.write(Event(wall_time=time.time(), file_version="brain.Event:2").SerializeToString())
+
+    def write(self, step: int, scalars: Mapping[str, float]) -> None:
+        """One event with these values."""
+        if scalars:
+            values = [self._summary.Value(tag=tag, simple_value=value) for tag, value in scalars.items()]
+            event = self._event(wall_time=time.time(), step=step, summary=self._summary(value=values))
+            self._records.write(event.SerializeToString())
+
+    def close(self) -> None:
+        """Make the file durable."""
+        self._file.close()
+
+
+def read_metrics(folder: str | Path) -> list[Record]:
+    """The records of all attempts as if there had been one, in the order of steps.
+
+    What an attempt did after the checkpoint from which the next one went on is left out, as are torn lines.
+    """
+    merged: list[Record] = []
+    for path in sorted(Path(folder).glob("metrics-*.jsonl")):
+        for record in _lines(path):
+            if record["kind"] == "start":
+                merged = [old for old in merged if _done(old) <= record["step"]]
+            merged.append(record)
+    return sorted(merged, key=_done)
+
+
+def _done(record: Record) -> int:
+    """Steps that were done when the record was written."""
+    step: int = record["step"]
+    return step + 1 if record["kind"] in ("step", "bad") else step
+
+
+def _lines(path: Path) -> Iterable[Record]:
+    for line in path.read_bytes().split(b"\n"):
+        try:
+            record = json.loads(line)
+            if {"kind", "step"} <= record.keys():
+                yield record
+        except (ValueError, AttributeError):
+            continue
+
+
+def _finite(value: Any) -> Any:
+    """The same value with floats that JSON cannot spell as text."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value
+
+
+def _scalars(kind: str, values: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, float]]:
+    """TensorBoard's tags and values: every number of a step or validation record."""
+    if kind not in ("step", "validation"):
+        return
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _scalars(kind, value, f"{prefix}{key}/")
+        elif isinstance(value, int | float):
+            yield f"{'train' if kind == 'step' else kind}/{prefix}{key}", float(value)

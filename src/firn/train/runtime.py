@@ -1,0 +1,117 @@
+"""How a run computes: device, precision, threads. Chosen once, recorded in every checkpoint, kept on resume."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import torch
+
+from firn.core.errors import ResumeError
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """What the bits of the weights depend on besides settings and data.
+
+    device: `cpu`, `cuda` or `mps`. name: the device's own name. precision: of the matrix products. threads: on CPU.
+    """
+
+    device: Literal["cpu", "cuda", "mps"]
+    name: str
+    precision: Literal["fp32", "bf16"]
+    threads: int
+    library: str
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type that matrix products are computed in."""
+        return torch.bfloat16 if self.precision == "bf16" else torch.float32
+
+    def to_json(self) -> dict[str, Any]:
+        """As a checkpoint records it."""
+        return asdict(self)
+
+
+def choose(precision: Literal["auto", "fp32", "bf16"], device: str | None = None) -> Runtime:
+    """The runtime for this machine: the given device, else CUDA, MPS, CPU in this order."""
+    if device is None:
+        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    kind: Any = torch.device(device).type
+    if precision == "auto":
+        precision = "bf16" if has_native_bf16(kind) else "fp32"
+    return Runtime(kind, device_name(kind), precision, torch.get_num_threads(), torch.__version__)
+
+
+def resume(saved: Mapping[str, Any], device: str | None = None) -> tuple[Runtime, str | None]:
+    """The runtime of a checkpoint, and a warning where this machine will not compute the same bits.
+
+    Raises ResumeError where the checkpoint's kind of device is not here.
+    """
+    runtime = Runtime(**saved)
+    here = choose(runtime.precision, device or runtime.device)
+    if not _is_available(here.device):
+        raise ResumeError(
+            f"the run began on {runtime.device}, which this machine has not",
+            key="device",
+            mend="go on where it began, or name the device to go on with",
+        )
+    differing = [
+        f"{key} {was} -> {now}"
+        for key, was, now in (
+            ("device", runtime.name, here.name),
+            ("torch", runtime.library, here.library),
+        )
+        if was != now
+    ]
+    warning = f"the run goes on, but not bit for bit: {', '.join(differing)}" if differing else None
+    return Runtime(here.device, here.name, runtime.precision, runtime.threads, here.library), warning
+
+
+def has_native_bf16(device: str) -> bool:
+    """Whether the device multiplies bf16 matrices faster than fp32 ones."""
+    if device == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device == "cpu" and platform.machine().lower() in ("x86_64", "amd64"):
+        # Without AVX512-BF16 or AMX, bf16 is emulated and many times slower than fp32.
+        return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    return False
+
+
+def device_name(device: str) -> str:
+    """The name that the device's driver gives; of a CPU, its architecture and vector unit."""
+    if device == "cuda":
+        return torch.cuda.get_device_name()
+    if device == "cpu":
+        return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
+    return f"{platform.machine()} {device}"
+
+
+@contextmanager
+def settled(runtime: Runtime) -> Iterator[None]:
+    """Within it torch uses the runtime's threads and deterministic kernels; afterwards it is as before."""
+    threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    fill = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
+    # cuBLAS reads it when its first handle is made.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    try:
+        torch.set_num_threads(runtime.threads)
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(deterministic)
+        torch.utils.deterministic.fill_uninitialized_memory = fill  # type: ignore[attr-defined]
+
+
+def _is_available(device: str) -> bool:
+    return {
+        "cpu": True,
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+    }[device]
