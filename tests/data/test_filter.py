@@ -78,8 +78,11 @@ def test_what_happens_to_whom(tmp_path: Path) -> None:
     assert b"".join(raw[a:b] for a, b in spans).split() == b"Home Please turn JavaScript on for this site".split()
     assert manifest.counts["rules"]["c4.lorem_ipsum"] == 1
     assert {k: manifest.counts[k] for k in ("in", "out", "kept", "changed", "removed")} == {
-        "in": 7, "out": 2, "kept": 1,
-        "changed": 1, "removed": 5,
+        "in": 7,
+        "out": 2,
+        "kept": 1,
+        "changed": 1,
+        "removed": 5,
     }
 
 

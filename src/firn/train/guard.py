@@ -80,6 +80,6 @@ def check_bad_steps(bad: Sequence[Mapping[str, Any]], limit: int) -> None:
         raise TrainError(
             f"{limit} steps in a row gave a loss or gradient that is not finite (steps {steps[0]} to {steps[-1]})",
             key="train.bad_steps",
-            mend="lower the learning rates (train.optimizer), set train.precision=fp32, or look at the documents of these "
+            mend="lower the learning rates (train.optimizer), set train.precision=fp32, or look at these documents "
             "steps with `firn show-batch`",
         )
