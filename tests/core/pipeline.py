@@ -1,29 +1,37 @@
 """A tiny pipeline of three stages, run as a program by the tests of the engine: make -> judge -> count (a shuffle).
 
 python pipeline.py STORE WORKERS [hostile]
+python pipeline.py inject FOLDER KIND ACTION STEP
 """
 
 from __future__ import annotations
 
+import itertools
 import json
+import multiprocessing
 import os
 import signal
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Iterator
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from rich.console import Console
 
+from firn.core import engine as engine_module
+from firn.core import faults
 from firn.core.engine import LocalEngine
 from firn.core.errors import FirnError
 from firn.core.hashing import document_id, hash64
+from firn.core.progress import Progress
 from firn.core.schema import DOCUMENT
 from firn.core.shuffle import shuffle
 from firn.core.stage import Input, Stage, Task, Work
 from firn.core.store import Manifest, Store
 
-SHARDS, DOCUMENTS = 4, 30
+SHARDS, DOCUMENTS = 3, 30
 COUNT = pa.schema([("word", pa.string()), ("count", pa.int64())])
 
 
@@ -133,10 +141,51 @@ def totals(store: Store, manifests: list[Manifest]) -> Counter[str]:
     return total
 
 
-if __name__ == "__main__":
+def main(store: str, workers: int, *options: str) -> int:
     try:
-        with LocalEngine(Store(sys.argv[1]), int(sys.argv[2]), document_seconds=0.5) as engine:
-            print(json.dumps(hashes(run(engine, hostile="hostile" in sys.argv))))
+        with LocalEngine(
+            Store(store), workers, Progress("plain", Console(stderr=True)), document_seconds=0.5
+        ) as engine:
+            print(json.dumps(hashes(run(engine, hostile="hostile" in options))), flush=True)
     except FirnError as error:
-        print(error, file=sys.stderr)
-        sys.exit(error.exit_code)
+        print(error, file=sys.stderr, flush=True)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def inject(folder: str, kind: str, action: str, step: int) -> None:
+    """Break one run at each `step`-th fault point in turn, then run it again; one JSON line of what happened for each.
+
+    Runs and workers are forked from this process, so that none of them imports anything again.
+    """
+    engine_module.context = lambda: multiprocessing.get_context("fork")
+    for n in itertools.count(1, step):
+        store, counter = f"{folder}/{n}", f"{folder}/{n}.count"
+        broken = forked(store, f"{kind}:{n}:{action}", counter)
+        print(json.dumps([n, *broken, *forked(store, "", counter)]), flush=True)
+        if os.path.getsize(counter) < n:
+            return
+
+
+def forked(store: str, fault: str, counter: str) -> tuple[int, str, str]:
+    """A run in a process group of its own: its status, what it printed and what it complained of."""
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as complaints:
+        if not (child := os.fork()):
+            os.setsid()
+            os.dup2(out.fileno(), 1)
+            os.dup2(complaints.fileno(), 2)
+            faults._FAULT, os.environ["FIRN_FAULT_COUNTER"] = fault, counter
+            os._exit(main(store, 2))
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        out.seek(0)
+        complaints.seek(0)
+        return status, out.read(), complaints.read()
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "inject":
+        inject(sys.argv[2], sys.argv[3], sys.argv[4], int(sys.argv[5]))
+    else:
+        sys.exit(main(sys.argv[1], int(sys.argv[2]), *sys.argv[3:]))

@@ -91,7 +91,7 @@ def test_killed_anywhere_and_run_again_ends_with_the_same_bytes(
     tmp_path: Path, undisturbed: list[list[str]], kind: str
 ) -> None:
     total = hits(tmp_path, kind)
-    assert total > 15
+    assert total >= 15
     # Every moment in turn would take minutes: a stride that meets all stages, and the slow test below for the rest.
     for n in range(1, total + 1, max(1, total // 3)):
         killed_at(tmp_path, kind, n, undisturbed)

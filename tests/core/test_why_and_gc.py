@@ -96,21 +96,25 @@ def test_garbage_is_what_no_kept_shard_names(tmp_path: Path) -> None:
     with LocalEngine(store, 1) as engine:
         pipeline.run(engine)
         manifests = list(store.manifests())
-        orphan = tmp_path / "make" / "00" / "zombie.parquet"
+        name = f"make/00/{'0' * 32}/documents-{'a' * 12}.parquet"
+        orphan = tmp_path / name
         orphan.parent.mkdir(parents=True, exist_ok=True)
         orphan.write_bytes(b"left by a killed attempt")
+        foreign = tmp_path / "make" / "my-thesis.txt"
+        foreign.write_text("not firn's")
         (tmp_path / "quarantine" / "judge").mkdir(parents=True)
         (tmp_path / "quarantine" / "judge" / "x.json").write_text("{}")
         later = time.time() + 7200
         everything = {(m.stage, m.fingerprint) for m in manifests}
         assert find_garbage(store, everything).paths == ()
-        assert find_garbage(store, everything, now=later).paths == ("make/00/zombie.parquet",)
+        assert find_garbage(store, everything, now=later).paths == (name,)
         kept = {(m.stage, m.fingerprint) for m in manifests if not m.stage.startswith("count")}
         garbage = find_garbage(store, kept, now=later)
         assert garbage.bytes > 0
         remove(store, garbage)
         assert {(m.stage, m.fingerprint) for m in store.manifests()} == kept
         assert not orphan.exists()
+        assert foreign.exists()
         assert find_garbage(store, kept, now=later).paths == ()
         pipeline.run(engine)
         assert {(m.stage, m.fingerprint) for m in store.manifests()} == everything

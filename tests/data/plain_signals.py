@@ -89,7 +89,7 @@ def repeats(items: list[str]) -> tuple[int, int]:
 def top(words: list[str], n: int) -> int:
     grams = [" ".join(words[i : i + n]) for i in range(len(words) - n + 1)]
     best = max(grams, key=Counter(grams).__getitem__, default="")
-    return len(best) * grams.count(best)
+    return len(best) * grams.count(best) if grams.count(best) > 1 else 0
 
 
 def duplicated(words: list[str], n: int) -> int:

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 
 from firn.core.engine import LocalEngine
-from firn.core.stage import Input, Task, execute
+from firn.core.stage import Input, Quiet, Task, execute
 from firn.core.store import Manifest, Store
 from firn.data import measure
 from firn.data.measure import Edit, MeasureSettings, Point
@@ -108,13 +108,11 @@ def test_no_documents(tmp_path: Path) -> None:
 
 
 def test_a_quarantined_document_has_a_row(tmp_path: Path) -> None:
-    class Watch:
+    class Watch(Quiet):
         quarantined: Mapping[int, str] = {1: "hangs"}
 
         def enter(self, row: int) -> None:
             assert row != 1
-
-        def advance(self, rows: int, bytes: int) -> None: ...
 
     store = Store(tmp_path)
     manifest = execute(task(shard(store, [row(n, f"text {n}") for n in "abc"]), FINEWEB), store, Watch())

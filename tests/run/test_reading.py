@@ -15,8 +15,8 @@ from firn.run.reading import PLACED, read
 
 class Rules(Settings):
     preset: str = "none"
-    off: dict[str, str] = {}
-    bounds: dict[str, float] = {}
+    off: dict[str, str] = Field(default_factory=dict)
+    bounds: dict[str, float] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _known(self) -> Rules:

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-import os
+import re
 import time
 from collections.abc import Collection
 from dataclasses import dataclass
 
 from firn.core.store import Store
 
-#: Files younger than this may belong to an attempt that is still being written, in this run or another.
+#: Files younger than this may belong to an attempt that is still being written, in this run or another. Where one is
+#: taken that was older, nothing is wrong afterwards: its shard counts as absent and is made anew.
 YOUNG_SECONDS = 3600.0
+
+# stage/<fp[:2]>/<fp>/ and manifest.json, what a killed writer of it left, or <file>-<attempt>.<suffix>
+_OURS = re.compile(
+    r"[^/]+/[0-9a-f]{2}/[0-9a-f]{32}/(manifest\.json(\.[0-9a-f]{12}\.tmp)?|[^/]+-[0-9a-f]{12}(\.[^/]*)?)"
+)
 
 
 @dataclass(frozen=True)
 class Garbage:
-    """Files of a local store that may go. paths: relative to its root. bytes: what they take."""
+    """Files of a store that may go. paths: relative to its root. bytes: what they take."""
 
     paths: tuple[str, ...]
     bytes: int
@@ -27,7 +33,8 @@ def find_garbage(
     """Files that neither a kept shard names nor a running attempt can be writing.
 
     keep: (stage, fingerprint) of the shards to keep. now: seconds since 1970, default the clock's; young: age in
-    seconds below which nothing is touched. Quarantine lists always stay: reruns read them.
+    seconds below which nothing is touched. What is not named as a shard's files are is not ours and stays, and so do
+    quarantine lists, which reruns read.
     """
     needed = set()
     for manifest in store.manifests():
@@ -35,18 +42,12 @@ def find_garbage(
             needed.add(f"{store.folder(manifest.stage, manifest.fingerprint)}/manifest.json")
             needed.update(entry.path for entry in manifest.files.values())
     oldest = (time.time() if now is None else now) - young
-    paths, total = [], 0
-    for folder, _, names in os.walk(store.files.root):
-        inside = os.path.relpath(folder, store.files.root).replace(os.sep, "/")
-        if inside.split("/")[0] == "quarantine":
-            continue
-        for name in names:
-            info = os.stat(os.path.join(folder, name))
-            path = name if inside == "." else f"{inside}/{name}"
-            if path not in needed and info.st_mtime < oldest:
-                paths.append(path)
-                total += info.st_size
-    return Garbage(tuple(sorted(paths)), total)
+    garbage = {
+        name: size
+        for name, (size, changed) in store.files.list().items()
+        if _OURS.fullmatch(name) and name not in needed and changed is not None and changed < oldest
+    }
+    return Garbage(tuple(garbage), sum(garbage.values()))
 
 
 def remove(store: Store, garbage: Garbage) -> None:

@@ -12,9 +12,11 @@ The number of partitions comes from the bytes of input, never from the number of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +25,7 @@ import pyarrow.parquet as pq
 
 from firn.core.engine import LocalEngine
 from firn.core.errors import FormatError
+from firn.core.parquet import damaged, open_parquet, parquet_writer
 from firn.core.settings import Settings
 from firn.core.stage import Input, Stage, Task, Work
 from firn.core.store import Manifest
@@ -39,8 +42,15 @@ class _Mapper:
     partitions: int
 
     def __call__(self, work: Work) -> None:
-        tables = [table for table in self.map(work) if table.num_rows]
-        _write_runs(work, pa.concat_tables(tables) if tables else None, self.partitions)
+        tables = list(self.map(work))
+        work.leave()
+        if not tables:
+            _write_groups(work, pa.schema([]), ())
+            return
+        table = pa.concat_tables(tables)
+        if table.schema.names[0] != "key" or table.schema.field("key").type != pa.uint64():
+            raise FormatError("the first column of what a shuffle maps must be `key`, uint64", where=work.label)
+        _write_groups(work, table.schema, _cut(sort_rows(table), self.partitions))
 
 
 @dataclass(frozen=True)
@@ -50,9 +60,8 @@ class _Merger:
     partitions: int
 
     def __call__(self, work: Work) -> None:
-        files = [_open(work, i) for i in range(len(work.inputs))]
-        full = [file for file in files if file is not None]
-        _write_groups(work, (_gather(full, p) for p in range(self.partitions)), full[0].schema_arrow if full else None)
+        with _Runs(work) as runs:
+            _write_groups(work, runs.schema, (runs.gather(p) for p in range(self.partitions)) if runs.files else ())
 
 
 @dataclass(frozen=True)
@@ -62,9 +71,10 @@ class _Reducer:
     reduce: Reduce
 
     def __call__(self, work: Work) -> None:
-        files = [file for i in range(len(work.inputs)) if (file := _open(work, i)) is not None]
-        if files:
-            self.reduce(work, _gather(files, work.extra["partition"]))
+        with _Runs(work) as runs:
+            table = runs.gather(work.extra["partition"]) if runs.files else None
+        if table is not None:
+            self.reduce(work, table)
 
 
 def shuffle(
@@ -76,24 +86,30 @@ def shuffle(
     inputs: Sequence[tuple[Input, ...]],
     map: Map,
     reduce: Reduce,
+    extras: Sequence[Mapping[str, Any]] | None = None,
     bytes_per_partition: int = 256 << 20,
     fan_in: int = 64,
     libraries: tuple[str, ...] = (),
 ) -> list[Manifest]:
     """Manifests of the reduce tasks, in the order of partitions.
 
-    inputs: what each map task reads. map: yields tables with a first column `key` (uint64, a uniform hash).
-    reduce: gets all rows of its partition, sorted by all columns, so that equal keys are neighbours.
+    inputs: what each map task reads; extras: further plain data for each, as `work.extra`. map: yields tables with a
+    first column `key` (uint64, a uniform hash) and others that sort (no lists); an empty table where it has no rows.
+    reduce: gets all rows of its partition, sorted by all columns, so that equal keys are neighbours; it is not called
+    where no map yielded a table. bytes_per_partition: of input; what a reduce task holds in memory grows with it.
     """
     if not inputs:
         return []
-    # Content alone orders the parts, so that neither file order nor labels enter.
-    inputs = sorted(inputs, key=lambda group: [i.identity for i in group])
     total = sum(i.bytes for group in inputs for i in group)
     partitions = 1 << max(0, (total - 1) // bytes_per_partition).bit_length()
     extra = {"partitions": partitions}
     mapper = Stage(f"{name}-map", version, _Mapper(map, partitions), libraries)
-    files = engine.run([Task(mapper, settings, group, f"{name} {i}", extra) for i, group in enumerate(inputs)])
+    maps = [
+        Task(mapper, settings, group, f"{name} {i}", {**(extras[i] if extras else {}), **extra})
+        for i, group in enumerate(inputs)
+    ]
+    # Content alone orders the parts, so that neither the order of the inputs nor their labels enter.
+    files = engine.run(sorted(maps, key=lambda task: task.fingerprint))
     merger = Stage(f"{name}-merge", version, _Merger(partitions), libraries)
     while len(files) > fan_in:
         groups = [files[i : i + fan_in] for i in range(0, len(files), fan_in)]
@@ -113,14 +129,32 @@ def _runs(files: Sequence[Manifest]) -> tuple[Input, ...]:
     return tuple(Input(file, ("runs",)) for file in files)
 
 
-def _open(work: Work, index: int) -> pq.ParquetFile | None:
-    """A file of runs, or None where its map had no rows."""
-    file = pq.ParquetFile(work.local(index, "runs"), memory_map=True)
-    return file if file.schema_arrow.names else None
+class _Runs:
+    """The files of runs that are a task's inputs, but for those whose map yielded nothing."""
 
+    def __init__(self, work: Work):
+        self._paths = [work.local(index, "runs") for index in range(len(work.inputs))]
+        self._stack = ExitStack()
+        self.files: list[pq.ParquetFile] = []
 
-def _gather(files: Sequence[pq.ParquetFile], partition: int) -> pa.Table:
-    return sort_rows(pa.concat_tables([file.read_row_group(partition) for file in files]))
+    def __enter__(self) -> _Runs:
+        opened = [self._stack.enter_context(open_parquet(path)) for path in self._paths]
+        self.files = [file for file in opened if file.schema_arrow.names]
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.close()
+
+    @property
+    def schema(self) -> pa.Schema:
+        return self.files[0].schema_arrow if self.files else pa.schema([])
+
+    def gather(self, partition: int) -> pa.Table:
+        """The rows of one partition, sorted."""
+        try:
+            return sort_rows(pa.concat_tables([f.read_row_group(partition, use_threads=False) for f in self.files]))
+        except (OSError, pa.ArrowInvalid) as error:
+            raise damaged(self._paths[0].parent, error) from error
 
 
 def sort_rows(table: pa.Table) -> pa.Table:
@@ -128,29 +162,17 @@ def sort_rows(table: pa.Table) -> pa.Table:
     return table.take(pc.sort_indices(table, sort_keys=[(name, "ascending") for name in table.schema.names]))
 
 
-def _write_runs(work: Work, table: pa.Table | None, partitions: int) -> None:
-    if table is None:
-        _write_groups(work, (), None)
-        return
-    if table.schema.names[0] != "key" or table.schema.field("key").type != pa.uint64():
-        raise FormatError("the first column of what a shuffle maps must be `key`, uint64", where=work.label)
-    table = sort_rows(table)
+def _cut(table: pa.Table, partitions: int) -> Iterator[pa.Table]:
+    """The partitions of a table sorted by key: its top bits say which."""
     bits = partitions.bit_length() - 1
     keys = table.column("key").to_numpy()
     part = keys >> np.uint64(64 - bits) if bits else np.zeros(len(keys), dtype=np.uint64)
     bounds = np.searchsorted(part, np.arange(partitions + 1, dtype=np.uint64))
-    _write_groups(
-        work,
-        (table.slice(int(a), int(b - a)) for a, b in pairwise(bounds)),
-        table.schema,
-    )
+    return (table.slice(int(a), int(b - a)) for a, b in pairwise(bounds))
 
 
-def _write_groups(work: Work, groups: Iterable[pa.Table], schema: pa.Schema | None) -> None:
-    with (
-        work.open("runs", ".parquet") as stream,
-        pq.ParquetWriter(stream, schema or pa.schema([]), compression="zstd") as writer,
-    ):
+def _write_groups(work: Work, schema: pa.Schema, groups: Iterable[pa.Table]) -> None:
+    with work.open("runs", ".parquet") as stream, parquet_writer(stream, schema) as writer:
         for group in groups:
             # An empty partition keeps its row group, so that row group p is partition p in every file.
             writer.write_table(group, row_group_size=max(1, group.num_rows))

@@ -10,10 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from firn.core.engine import LocalEngine
-from firn.core.errors import InputError
+from firn.core.errors import FormatError, InputError
 from firn.core.hashing import hash64
+from firn.core.parquet import open_parquet
 from firn.core.shuffle import shuffle
 from firn.core.stage import Input, Work
 from firn.core.store import Manifest, Store
@@ -43,12 +45,15 @@ class Chapter:
 
 def build(engine: LocalEngine, manifests: Sequence[Manifest]) -> list[Manifest]:
     """The index over the ledgers of these shards, in partitions by hash of id and of URL."""
+    ledgers = [m for m in manifests if "ledger" in m.files]
     return shuffle(
         engine,
         name="why",
         version=1,
         settings=None,
-        inputs=[(Input(m, ("ledger",)),) for m in manifests if "ledger" in m.files],
+        inputs=[(Input(m, ("ledger", "documents") if m.counts["split"] else ("ledger",)),) for m in ledgers],
+        # Two shards may have one content, and the index must name the right one.
+        extras=[{"stage": m.stage, "shard": m.fingerprint} for m in ledgers],
         map=_entries,
         reduce=_write,
         bytes_per_partition=64 << 20,
@@ -56,22 +61,30 @@ def build(engine: LocalEngine, manifests: Sequence[Manifest]) -> list[Manifest]:
 
 
 def _entries(work: Work) -> Iterator[pa.Table]:
-    ledger = work.table(0, "ledger", columns=["id", "url"])
-    manifest = work.inputs[0].manifest  # type: ignore[union-attr]
+    ledger = work.table(0, "ledger", columns=["id", "url", "verdict", "rows"])
     rows = np.arange(ledger.num_rows)
-    for column in ("id", "url"):
-        given = pc.is_valid(ledger.column(column))
-        names = ledger.column(column).filter(given).cast(pa.binary())
-        yield pa.table(
-            {
-                "key": pa.array([hash64(name.as_py()) for name in names], pa.uint64()),
-                "name": names,
-                "stage": pa.repeat(manifest.stage, len(names)),
-                "shard": pa.repeat(manifest.fingerprint, len(names)),
-                "row": pa.array(rows[given.to_numpy()]),
-            },
-            schema=_ENTRY,
-        )
+    for name in ("id", "url"):
+        given = pc.is_valid(ledger.column(name))
+        yield _table(work, ledger.column(name).filter(given).cast(pa.binary()), rows[given.to_numpy()])
+    if "documents" in work.inputs[0].files:  # type: ignore[union-attr]
+        # A record that was split has as many ids as documents came of it, which follow each other.
+        became = ledger.column("rows").to_numpy()
+        split = np.repeat(pc.equal(ledger.column("verdict").cast(pa.string()), "split").to_numpy(), became)
+        ids = work.table(0, columns=["id"]).column("id")
+        yield _table(work, ids.filter(pa.array(split)).cast(pa.binary()), np.repeat(rows, became)[split])
+
+
+def _table(work: Work, names: pa.ChunkedArray, rows: NDArray[np.int64]) -> pa.Table:
+    return pa.table(
+        {
+            "key": pa.array([hash64(name.as_py()) for name in names], pa.uint64()),
+            "name": names,
+            "stage": pa.repeat(work.extra["stage"], len(names)),
+            "shard": pa.repeat(work.extra["shard"], len(names)),
+            "row": pa.array(rows),
+        },
+        schema=_ENTRY,
+    )
 
 
 def _write(work: Work, entries: pa.Table) -> None:
@@ -99,6 +112,8 @@ def find(store: Store, index: Sequence[Manifest], query: str, stages: Sequence[s
             row = _ledger_row(store, manifest, entry["row"])
             chapters[place] = Chapter(manifest.stage, manifest.fingerprint, manifest.label, entry["row"], row)
             names += [other for other in (row["id"], row["into"]) if other]
+            if row["verdict"] == "split":
+                names += _parts(store, manifest, entry["row"])
     if not chapters:
         raise InputError(
             "no ledger of this run knows it",
@@ -130,11 +145,22 @@ def _lookup(store: Store, index: Sequence[Manifest], name: bytes) -> list[dict[s
 
 
 def _ledger_row(store: Store, manifest: Manifest, row: int) -> dict[str, Any]:
-    with pq.ParquetFile(store.local(manifest, "ledger"), memory_map=True) as ledger:
+    with open_parquet(store.local(manifest, "ledger")) as ledger:
         for group in range(ledger.num_row_groups):
             rows = ledger.metadata.row_group(group).num_rows
             if row < rows:
                 found: dict[str, Any] = ledger.read_row_group(group).slice(row, 1).to_pylist()[0]
                 return found
             row -= rows
-    raise InputError(f"the ledger has no row {row}", where=manifest.label)
+    raise FormatError(f"the ledger has no row {row}", where=manifest.label, mend="run the stage again")
+
+
+def _parts(store: Store, manifest: Manifest, row: int) -> list[bytes]:
+    """Ids of the documents that came of a record that was split."""
+    with (
+        open_parquet(store.local(manifest, "ledger")) as ledger,
+        open_parquet(store.local(manifest, "documents")) as out,
+    ):
+        became = ledger.read(columns=["rows"]).column("rows").to_numpy()
+        ids: list[bytes] = out.read(columns=["id"]).column("id").slice(became[:row].sum(), became[row]).to_pylist()
+    return ids

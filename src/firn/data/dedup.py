@@ -117,6 +117,7 @@ def keys(work: Work) -> Iterable[pa.Table]:
                 same = [hash64(b" ".join(text.tobytes().split()))] if settings.exact else []
                 found.append(np.concatenate([np.array(same, np.uint64), bands]))
             exact.append(np.arange(len(found[-1])) < (len(found[-1]) - len(bands)))
+        work.leave()
         repeats = np.repeat(np.arange(batch.num_rows), [len(k) for k in found])
         groups = batch.column("group").to_pylist()
         held_out = np.array([is_validation(group, settings.split.validation) for group in groups], bool)

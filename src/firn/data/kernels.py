@@ -316,5 +316,5 @@ def measure_ngrams(
                 best, best_first = counts[slot], firsts[slot]
         if n > 4:
             out[n - 2] = _ratio(repeated, total)
-        else:
+        elif best > 1:
             out[n - 2] = _ratio((sums[best_first + n] - sums[best_first] + n - 1) * best, total)

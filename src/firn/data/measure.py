@@ -117,6 +117,7 @@ def run(work: Work) -> None:
             else:
                 rows.errors[index] = "quarantined: measuring it killed or hung its worker"
             row += 1
+        work.leave()
         writer.write(rows.table())
 
 

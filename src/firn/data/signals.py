@@ -53,7 +53,8 @@ FAMILIES: dict[str, dict[str, str]] = {
         "dup_paragraphs.repeats.characters": "characters of repeats among paragraphs / characters",
         **{
             f"top_ngrams.{n}.characters": f"length of the most frequent {n}-gram of tokens, one space between tokens,"
-            " times how often it occurs / characters (of several as frequent: the first; overlaps count; 0 if none)"
+            " times how often it occurs / characters (of several as frequent: the first; overlaps count; 0 where"
+            " none occurs twice, which datatrove counts too and which only moves the reason why tiny texts are removed)"
             for n in (2, 3, 4)
         },
         **{

@@ -12,18 +12,19 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load as load_tensors
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from firn.core.errors import FormatError
 from firn.core.files import atomic_write
 from firn.model.config import ModelSettings
+from firn.model.hf_config import read_config, to_config
 from firn.model.transformer import Transformer
 
-_ARCHITECTURES = {"gpt2": "GPT2LMHeadModel", "llama": "LlamaForCausalLM", "qwen3": "Qwen3ForCausalLM"}
-
 #: GPT-2's names, by ours. Matrices are stored [in, out]; q, k and v side by side.
+_GPT2_TOP = {"embed_tokens": "transformer.wte", "embed_positions": "transformer.wpe", "norm": "transformer.ln_f"}
 _GPT2_NAMES = {
     "input_layernorm": "ln_1",
     "post_attention_layernorm": "ln_2",
@@ -32,25 +33,35 @@ _GPT2_NAMES = {
     "mlp.down_proj": "mlp.c_proj",
 }
 
+#: Buffers that older writers stored and everyone computes.
+_BUFFERS = ("rotary_emb.inv_freq", ".attn.bias", ".attn.masked_bias")
+
 
 def save(
     model: Transformer,
     folder: str | Path,
     tokenizer_json: bytes | None = None,
-    end_of_text: int | None = None,
     card: str | None = None,
+    *,
+    end_of_text: int | None = None,
 ) -> None:
-    """Write config.json, model.safetensors, generation_config.json, and the tokenizer and README.md where given."""
+    """Write config.json, model.safetensors (fp32), generation_config.json, and tokenizer and README.md where given.
+
+    end_of_text: the token id that ends a document, and so begins and ends a text for those who read the folder.
+    A normalised embedding is folded into its table, so that `load` gives a model that computes the same without the
+    norm. Each file is whole or absent at any moment; the weights come first. Raises StoreError.
+    """
     folder = Path(folder)
-    tensors = {name: tensor.detach().cpu().float().contiguous() for name, tensor in _to_hf(model).items()}
+    with torch.no_grad():
+        tensors = {name: tensor.cpu().float().contiguous() for name, tensor in _to_hf(model).items()}
     atomic_write(folder / "model.safetensors", save_tensors(tensors, metadata={"format": "pt"}))
     special = {} if end_of_text is None else {"bos_token_id": end_of_text, "eos_token_id": end_of_text}
-    _write_json(folder / "config.json", {**config(model.settings), **special})
+    _write_json(folder / "config.json", {**to_config(model.settings), **special})
     _write_json(folder / "generation_config.json", {"_from_model_config": True, **special})
     if tokenizer_json is not None:
         atomic_write(folder / "tokenizer.json", tokenizer_json)
-        token = _token_text(tokenizer_json, end_of_text)
-        named = {} if token is None else {"bos_token": token, "eos_token": token}
+        text = _token_text(tokenizer_json, end_of_text)
+        named = {} if text is None else {"bos_token": text, "eos_token": text}
         _write_json(
             folder / "tokenizer_config.json",
             {
@@ -65,111 +76,80 @@ def save(
 
 
 def load(folder: str | Path) -> Transformer:
-    """The model of a folder. Raises FormatError naming the file and the key or tensor that does not fit."""
+    """The model of a folder, in fp32. Raises FormatError naming the file and the key or tensor that does not fit.
+
+    The folder may come from anywhere: no memory is taken for weights that its files do not hold.
+    """
     folder = Path(folder)
-    model = Transformer(settings_of(folder))
-    file = folder / "model.safetensors"
+    settings = read_config(folder / "config.json")
+    tensors, files = _read(folder)
+    if settings.layers > len(tensors):
+        raise FormatError(
+            f"{settings.layers} layers, but {len(tensors)} tensors beside it",
+            where=str(folder / "config.json"),
+            key="num_hidden_layers",
+        )
     try:
-        tensors = load_tensors(file.read_bytes())
-    except OSError as error:
-        raise FormatError(f"cannot be read: {error.strerror}", where=str(file)) from error
-    except Exception as error:  # safetensors' own error type is not public
-        raise FormatError(f"is not a safetensors file: {error}", where=str(file)) from error
-    found = _from_hf(tensors, model.settings)
-    wanted = dict(model.named_parameters())
-    # Folders of other writers may repeat a tied head, or hold buffers that are computed.
-    found = {name: tensor for name, tensor in found.items() if not _is_surplus(name, model.settings)}
-    for name in sorted(wanted.keys() ^ found.keys()):
-        raise FormatError("the tensor is missing" if name in wanted else "unexpected tensor", where=str(file), key=name)
+        with torch.device("meta"):
+            model = Transformer(settings)
+    except (RuntimeError, OverflowError, TypeError) as error:  # what torch makes of sizes beyond all memory
+        raise FormatError("describes a model that cannot be", where=str(folder / "config.json")) from error
+    wanted = _to_hf(model)
+    found = {}
+    for name, tensor in tensors.items():
+        # Folders of a model without its head leave the first part of the names out.
+        full = next((n for n in (name, f"model.{name}", f"transformer.{name}") if n in wanted), None)
+        if full is not None:
+            _check(tensor, wanted[full], files[name], name)
+            found[full] = tensor
+        elif not name.endswith(_BUFFERS) and not (settings.tied and name == "lm_head.weight"):
+            raise FormatError("unexpected tensor", where=str(files[name]), key=name)
+    for name in wanted:
+        if name not in found:
+            raise FormatError("the tensor is missing", where=str(next(iter(files.values()))), key=name)
+    model.to_empty(device="cpu").tie()
     with torch.no_grad():
-        for name, parameter in wanted.items():
-            if parameter.shape != found[name].shape:
-                shapes = f"{list(found[name].shape)}, config.json says {list(parameter.shape)}"
-                raise FormatError(f"the tensor has shape {shapes}", where=str(file), key=name)
-            parameter.copy_(found[name])
+        own = _from_hf(found, settings)
+        for name, parameter in model.named_parameters():
+            parameter.copy_(own[name])
     return model
 
 
-def config(s: ModelSettings) -> dict[str, Any]:
-    """config.json's content."""
-    common = {
-        "architectures": [_ARCHITECTURES[s.preset]],
-        "model_type": s.preset,
-        "vocab_size": s.vocab_size,
-        "tie_word_embeddings": s.tied,
-        "dtype": "float32",
-        "torch_dtype": "float32",
-    }
-    if s.is_gpt2:
-        return {
-            **common,
-            "n_positions": s.context,
-            "n_embd": s.width,
-            "n_layer": s.layers,
-            "n_head": s.heads,
-            "n_inner": s.hidden,
-            "activation_function": "gelu_new",
-            "layer_norm_epsilon": s.norm_eps,
-        }
-    return {
-        **common,
-        "hidden_size": s.width,
-        "intermediate_size": s.hidden,
-        "num_hidden_layers": s.layers,
-        "num_attention_heads": s.heads,
-        "num_key_value_heads": s.key_value_heads,
-        "head_dim": s.head_size,
-        "hidden_act": "silu",
-        "max_position_embeddings": s.context,
-        "rms_norm_eps": s.norm_eps,
-        "rope_theta": s.rope_theta,
-        "rope_parameters": {"rope_type": "default", "rope_theta": s.rope_theta},
-        "attention_bias": False,
-    }
+def _read(folder: Path) -> tuple[dict[str, Tensor], dict[str, Path]]:
+    """Tensors by name, and the file that each came from: model.safetensors, or the files that its index names."""
+    index = folder / "model.safetensors.index.json"
+    names = ["model.safetensors"]
+    if index.exists():
+        try:
+            names = sorted(set(json.loads(index.read_bytes())["weight_map"].values()))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise FormatError(f"is not an index of tensors: {error}", where=str(index)) from error
+        for name in names:
+            if not isinstance(name, str) or name != Path(name).name:
+                raise FormatError(f"names a file outside its folder: {name!r}", where=str(index), key="weight_map")
+    tensors: dict[str, Tensor] = {}
+    files: dict[str, Path] = {}
+    for name in names:
+        file = folder / name
+        try:
+            part = load_file(file)
+        except OSError as error:
+            raise FormatError(f"cannot be read: {error.strerror or error}", where=str(file)) from error
+        except SafetensorError as error:
+            raise FormatError(f"is not a safetensors file: {error}", where=str(file)) from error
+        tensors |= part
+        files |= dict.fromkeys(part, file)
+    if not tensors:
+        raise FormatError("holds no tensors", where=str(folder / names[0]) if names else str(index))
+    return tensors, files
 
 
-def settings_of(folder: Path) -> ModelSettings:
-    """The model's settings from config.json. Raises FormatError for an architecture that is not ours."""
-    file = folder / "config.json"
-    try:
-        c = json.loads(file.read_bytes())
-    except (OSError, ValueError) as error:
-        raise FormatError(f"cannot be read: {error}", where=str(file)) from error
-    kind = c.get("model_type")
-    try:
-        if kind == "gpt2":
-            return ModelSettings(
-                preset="gpt2",
-                vocab_size=c["vocab_size"],
-                context=c["n_positions"],
-                layers=c["n_layer"],
-                width=c["n_embd"],
-                heads=c["n_head"],
-                ffn_width=c.get("n_inner") or 4 * c["n_embd"],
-                tied=c.get("tie_word_embeddings", True),
-                norm_eps=c["layer_norm_epsilon"],
-            )
-        if kind in ("llama", "qwen3"):
-            rope = c.get("rope_parameters") or c.get("rope_scaling") or {}
-            if rope.get("rope_type", "default") != "default":
-                raise FormatError(f"rope_type {rope['rope_type']!r} is not read", where=str(file), key="rope_type")
-            return ModelSettings(
-                preset=kind,
-                vocab_size=c["vocab_size"],
-                context=c["max_position_embeddings"],
-                layers=c["num_hidden_layers"],
-                width=c["hidden_size"],
-                heads=c["num_attention_heads"],
-                kv_heads=c["num_key_value_heads"],
-                head_width=c.get("head_dim") or c["hidden_size"] // c["num_attention_heads"],
-                ffn_width=c["intermediate_size"],
-                tied=c.get("tie_word_embeddings", False),
-                rope_theta=rope.get("rope_theta") or c.get("rope_theta", 10_000.0),
-                norm_eps=c["rms_norm_eps"],
-            )
-    except KeyError as error:
-        raise FormatError("the key is missing", where=str(file), key=str(error.args[0])) from error
-    raise FormatError(f"model_type {kind!r} is not one of {sorted(_ARCHITECTURES)}", where=str(file), key="model_type")
+def _check(tensor: Tensor, wanted: Tensor, file: Path, name: str) -> None:
+    if tensor.shape != wanted.shape:
+        shapes = f"{list(tensor.shape)}, config.json says {list(wanted.shape)}"
+        raise FormatError(f"the tensor has shape {shapes}", where=str(file), key=name)
+    if tensor.dtype not in (torch.float32, torch.bfloat16, torch.float16, torch.float64):
+        raise FormatError(f"the tensor is quantised or no number: {tensor.dtype}", where=str(file), key=name)
 
 
 def _to_hf(model: Transformer) -> dict[str, Tensor]:
@@ -191,11 +171,10 @@ def _from_hf(tensors: dict[str, Tensor], settings: ModelSettings) -> dict[str, T
 
 def _to_gpt2(own: dict[str, Tensor]) -> dict[str, Tensor]:
     out = {}
-    top = {"embed_tokens": "transformer.wte", "embed_positions": "transformer.wpe", "norm": "transformer.ln_f"}
     for name, tensor in own.items():
         module, kind = name.rsplit(".", 1)
         if not module.startswith("layers."):
-            out[f"{top.get(module, module)}.{kind}"] = tensor
+            out[f"{_GPT2_TOP.get(module, module)}.{kind}"] = tensor
             continue
         _, layer, inner = module.split(".", 2)
         prefix = f"transformer.h.{layer}"
@@ -208,27 +187,22 @@ def _to_gpt2(own: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _from_gpt2(tensors: dict[str, Tensor], settings: ModelSettings) -> dict[str, Tensor]:
+    top = {theirs: ours for ours, theirs in _GPT2_TOP.items()}
     names = {theirs: ours for ours, theirs in _GPT2_NAMES.items()}
-    top = {"wte": "embed_tokens", "wpe": "embed_positions", "ln_f": "norm"}
     out = {}
     for name, tensor in tensors.items():
-        module, kind = name.removeprefix("transformer.").rsplit(".", 1)
-        if not module.startswith("h."):
+        module, kind = name.rsplit(".", 1)
+        if not module.startswith("transformer.h."):
             out[f"{top.get(module, module)}.{kind}"] = tensor
             continue
-        _, layer, inner = module.split(".", 2)
-        straight = tensor.T.contiguous() if tensor.ndim == 2 else tensor
+        layer, inner = module.removeprefix("transformer.h.").split(".", 1)
+        straight = tensor.T if tensor.ndim == 2 else tensor
         if inner == "attn.c_attn":
             for x, part in zip("qkv", straight.split(settings.width), strict=True):
                 out[f"layers.{layer}.self_attn.{x}_proj.{kind}"] = part
         else:
-            out[f"layers.{layer}.{names.get(inner, inner)}.{kind}"] = straight
+            out[f"layers.{layer}.{names[inner]}.{kind}"] = straight
     return out
-
-
-def _is_surplus(name: str, settings: ModelSettings) -> bool:
-    tied_head = settings.tied and name == "lm_head.weight"
-    return tied_head or name.endswith(("rotary_emb.inv_freq", ".attn.bias", ".attn.masked_bias"))
 
 
 def _token_text(tokenizer_json: bytes, id: int | None) -> str | None:

@@ -169,9 +169,10 @@ class Transformer(nn.Module):
         self.layers = nn.ModuleList(Block(settings) for _ in range(settings.layers))
         self.norm = norm(settings)
         self.lm_head = Linear(settings.width, settings.vocab_size, bias=False)
-        self._tie()
+        self.tie()
 
-    def _tie(self) -> None:
+    def tie(self) -> None:
+        """Let the head share the embedding table where the settings say so, as it must again after `to_empty`."""
         if self.settings.tied:
             self.lm_head.weight = self.embed_tokens.weight
 
@@ -223,7 +224,7 @@ class Transformer(nn.Module):
         Qwen3: matrices uniform with variance 1/fan_in, projections into the residual stream zero, so that each block
         begins as the identity (Zhang et al. 2019).
         """
-        self._tie()  # `to_empty` gives the head a tensor of its own
+        self.tie()  # `to_empty` gives the head a tensor of its own
         for name, parameter in self.named_parameters():
             generator = torch.Generator().manual_seed(hash64(name.encode(), seed) >> 1)
             parameter.copy_(self._initial(name, torch.empty(parameter.shape), generator))

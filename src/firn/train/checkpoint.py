@@ -10,8 +10,10 @@ no manifest names.
 
 from __future__ import annotations
 
+import io
 import json
 import re
+import secrets
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -23,8 +25,9 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from firn.core.errors import FormatError, ResumeError
+from firn.core.files import Files
 from firn.core.hashing import fingerprint, hash_file
-from firn.core.store import Attempt, Manifest, Store
+from firn.core.store import FileEntry, Manifest
 from firn.train.optim import Optimizers
 
 FORMAT_VERSION = 1
@@ -67,33 +70,36 @@ class Checkpoints:
 
     def __init__(self, folder: Path, identity: Mapping[str, Any], keep: int, warn: Callable[[str], None]):
         self._folder, self._identity, self._keep, self._warn = folder, identity, keep, warn
-        self._store = Store(folder)
+        self._files = Files(folder)
 
     def save(self, position: Position, model: nn.Module, optimizers: Optimizers) -> None:
         """Write one, then take away those beyond the newest `keep`."""
-        weights = dict(model.named_parameters())
         state = {f"optimizer/{name}": tensor for name, tensor in optimizers.state()}
         state |= {f"random/{name}": tensor for name, tensor in _random_states().items()}
-        with Attempt(self._store, f"{_FOLDER}/step-{position.step:08d}") as attempt:
-            for name, tensors in (("model", weights), ("state", state)):
-                write_tensors(attempt.open(name, ".safetensors"), tensors)
-            attempt.commit(
-                stage="checkpoint",
-                version=FORMAT_VERSION,
-                fingerprint=fingerprint(self._identity),
-                label=f"step {position.step}",
-                settings=self._identity,
-                libraries={},
-                inputs=[],
-                counts={},
-                notes={
-                    "step": position.step,
-                    "runtime": position.runtime,
-                    "bad": list(position.bad),
-                    "losses": list(position.losses),
-                },
-                observed={"seconds": position.seconds},
-            )
+        folder, attempt = f"{_FOLDER}/step-{position.step:08d}", secrets.token_hex(6)
+        entries = {
+            name: self._write(f"{folder}/{name}-{attempt}.safetensors", tensors)
+            for name, tensors in (("model", dict(model.named_parameters())), ("state", state))
+        }
+        manifest = Manifest(
+            stage="checkpoint",
+            version=FORMAT_VERSION,
+            fingerprint=fingerprint(self._identity),
+            label=f"step {position.step}",
+            settings=self._identity,
+            libraries={},
+            inputs=[],
+            files=entries,
+            counts={},
+            notes={
+                "step": position.step,
+                "runtime": position.runtime,
+                "bad": list(position.bad),
+                "losses": list(position.losses),
+            },
+            observed={"seconds": position.seconds},
+        )
+        self._files.replace(f"{folder}/manifest.json", manifest.to_json())
         self._prune()
 
     def newest(self) -> Manifest | None:
@@ -131,6 +137,17 @@ class Checkpoints:
             bad=tuple(notes["bad"]),
             losses=tuple(notes["losses"]),
         )
+
+    def _write(self, name: str, tensors: Mapping[str, Tensor]) -> FileEntry:
+        file = self._files.create(name)
+        try:
+            with io.BufferedWriter(file, buffer_size=1 << 20) as stream:
+                write_tensors(stream, tensors)
+        except BaseException:
+            file.discard()
+            self._files.remove(name)  # on a full disk, room for the next attempt
+            raise
+        return FileEntry(name, file.bytes, file.hash)
 
     def _path(self, manifest: Manifest, file: str) -> Path:
         return self._folder / manifest.files[file].path

@@ -185,7 +185,7 @@ def _finish(
     if samples:
         record("samples", trainer.steps, samples=samples)
     tokenizer, model = trainer.corpus.tokenizer, folder / "model"
-    hf.save(trainer.model, model, tokenizer.json, tokenizer.end_of_text, card)
+    hf.save(trainer.model, model, tokenizer.json, card, end_of_text=tokenizer.end_of_text)
     return TrainResult(
         steps=trainer.steps,
         tokens=tokens_before(trainer.plan, trainer.steps),

@@ -1,0 +1,41 @@
+"""The form that every document's text has: Unicode NFC, lines ended by LF, no control characters.
+
+What changes a reader's view of the text is kept: tabs, spaces of all widths, joiners of scripts that need them.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+# Line ends of other systems and standards.
+_LINE_ENDS = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
+# Control characters (Cc) but tab and LF, byte order marks within the text, and code points that are no characters.
+_NOTHING = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ufeff\ufdd0-\ufdef\ufffe\uffff]+")
+_SURROGATES = re.compile("[\ud800-\udfff]")
+# Any of the three: most texts have none, and one look is enough.
+_ODD = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufdd0-\ufdef\ufffe\uffff\ud800-\udfff]")
+
+#: Combining marks kept in a row (Stream-Safe Text Format, UAX #15 section 13). Sorting a longer row into canonical
+#: order takes time quadratic in its length.
+MARKS_IN_A_ROW = 30
+# Where such a row may be: neither ASCII nor letters nor digits. Marks are among these; so are ornaments.
+_ROW = re.compile(rf"[^\w\x00-\x7f]{{{MARKS_IN_A_ROW + 1},}}")
+
+
+def normalise(text: str) -> str:
+    """`text` in NFC with LF line ends, without control characters, lone surrogates and endless rows of marks."""
+    if _ODD.search(text):
+        text = _SURROGATES.sub("\ufffd", _NOTHING.sub("", _LINE_ENDS.sub("\n", text)))
+    if text.isascii():
+        return text
+    return unicodedata.normalize("NFC", _ROW.sub(_shorten, text))
+
+
+def _shorten(row: re.Match[str]) -> str:
+    kept, marks = [], 0
+    for character in row[0]:
+        marks = marks + 1 if unicodedata.combining(character) else 0
+        if marks <= MARKS_IN_A_ROW:
+            kept.append(character)
+    return "".join(kept)
