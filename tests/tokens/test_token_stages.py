@@ -116,11 +116,9 @@ def test_the_ledger_accounts_for_every_document(built: Built) -> None:
         verdicts = ledger.column("verdict").to_pylist()
         assert verdicts == ["kept" if text else "removed" for text, _ in rows]
         assert set(ledger.column("rule").to_pylist()) <= {None, "tokens.empty"}
-        assert shard.notes["counts"]["in"] == len(rows)
-        assert (
-            shard.notes["counts"]["kept"] == shard.notes["train"]["documents"] + shard.notes["validation"]["documents"]
-        )
-    assert built.shards[1].notes["counts"]["rules"] == {"tokens.empty": 1}
+        assert shard.counts["in"] == len(rows)
+        assert shard.counts["kept"] == shard.notes["train"]["documents"] + shard.notes["validation"]["documents"]
+    assert built.shards[1].counts["rules"] == {"tokens.empty": 1}
 
 
 def test_the_picture_adds_up(built: Built) -> None:

@@ -133,7 +133,7 @@ class Work:
     """What a stage's function works with. Rows are numbered as in the stage's input, from 0.
 
     rows_in: rows that entered, which only a stage with a ledger over raw records must set; for others they are the rows
-    of its first input.
+    of its first input. rows_out: documents that were written; None stands for the rows of the output `documents`.
     """
 
     def __init__(self, task: Task, store: Store, attempt: Attempt, watch: Watch):
@@ -142,19 +142,20 @@ class Work:
         self.ledger = LedgerWriter()
         self.notes: dict[str, Any] = {}
         self.rows_in = _rows(task.inputs)
+        self.rows_out: int | None = None
         self._store, self._attempt, self._watch = store, attempt, watch
         self._has_ledger = task.stage.ledger
 
-    def enter(self, row: int, id: bytes | None = None) -> bool:
+    def enter(self, row: int, id: bytes | None = None, *, url: str | None = None, address: str | None = None) -> bool:
         """Call before each input row. False: it is quarantined, its `failed` row is written, skip it.
 
         From here to the next `enter` or `leave`, what goes wrong is this row's fault, and the limits of processor time
-        and memory are its own.
+        and memory are its own. url, address: of a raw record, for that `failed` row.
         """
         if (reason := self._watch.quarantined.get(row)) is not None:
             self._watch.leave()
             if self._has_ledger:
-                self.ledger.failed(id, reason)
+                self.ledger.failed(id, reason, url=url, address=address)
             return False
         self._watch.enter(row)
         return True
@@ -251,7 +252,8 @@ def execute(task: Task, store: Store, watch: Watch | None = None) -> Manifest:
             where = f"{task.stage.name} {task.label}"
             if work.rows_in is None:
                 raise FormatError("a stage that keeps a ledger of raw records must set `work.rows_in`", where=where)
-            check_conservation(work.ledger, work.rows_in, attempt.rows("documents"), where, _ids(work))
+            rows_out = attempt.rows("documents") if work.rows_out is None else work.rows_out
+            check_conservation(work.ledger, work.rows_in, rows_out, where, _ids(work))
             attempt.writer("ledger", LEDGER).write(work.ledger.table())
             counts = work.ledger.counts()
         return attempt.commit(

@@ -14,7 +14,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from firn.core.errors import FormatError
-from firn.core.ledger import LEDGER, LedgerWriter, check_conservation
 from firn.core.schema import DOCUMENT, FORMAT_VERSION
 from firn.core.settings import Settings
 from firn.core.split import SplitSettings, is_validation
@@ -106,7 +105,7 @@ class SplitWriter:
 
 
 def run(work: Work) -> None:
-    """Write `train`, `train_index`, `validation`, `validation_index` and `ledger`; empty documents are removed."""
+    """Write `train`, `train_index`, `validation` and `validation_index`; empty documents are removed."""
     settings: TokensSettings = work.settings
     tokenizer = load(work.local(1, "tokenizer"))
     shard = work.inputs[0].identity
@@ -114,8 +113,6 @@ def run(work: Work) -> None:
         split: SplitWriter(work.open(split), work.writer(f"{split}_index", INDEX), tokenizer, shard) for split in SPLITS
     }
     sources: set[str] = set()
-    ids: list[pa.Array] = []
-    ledger = LedgerWriter()
     first_row = 0
     for batch in work.batches(0):
         rows: dict[str, list[int]] = {split: [] for split in SPLITS}
@@ -124,19 +121,17 @@ def run(work: Work) -> None:
         columns = (batch.column(name).to_pylist() for name in ("id", "group", "text"))
         for row, (id, group, text) in enumerate(zip(*columns, strict=True)):
             if not work.enter(first_row + row, id):
-                ledger.failed(id, "quarantined")
                 continue
             if not text:
-                ledger.removed(id, "tokens.empty", value=0.0, bound=1.0)
+                work.ledger.removed(id, "tokens.empty", value=0.0, bound=1.0)
                 continue
             split = SPLITS[is_validation(group, settings.split.validation)]
             encoded[split].append(tokenizer.encode(text))
             rows[split].append(row)
-            ledger.kept(id)
+            work.ledger.kept(id)
         work.leave()
         for split, writer in writers.items():
             writer.write(batch, rows[split], first_row, encoded[split])
-        ids.append(batch.column("id"))
         first_row += batch.num_rows
     if len(sources) > 1:
         raise FormatError(
@@ -144,17 +139,13 @@ def run(work: Work) -> None:
             where=work.label,
             mend="read each source by itself; the mixture draws from sources by shard",
         )
-    # `execute` counts the rows of `documents`, which this stage does not write; the law is checked here instead.
-    written = sum(writer.documents for writer in writers.values())
-    check_conservation(ledger, first_row, written, f"tokens {work.label}", pa.chunked_array(ids, pa.binary(16)))
-    work.writer("ledger", LEDGER).write(ledger.table())
-    work.note("counts", ledger.counts())
+    work.rows_out = sum(writer.documents for writer in writers.values())
     work.note("source", next(iter(sources), None))
     for split, writer in writers.items():
         work.note(split, writer.counts())
 
 
-STAGE = Stage("tokens", 1, run, libraries=("tiktoken", "tokenizers"))
+STAGE = Stage("tokens", 1, run, libraries=("tiktoken", "tokenizers"), ledger=True)
 
 
 def tasks(settings: TokensSettings, documents: Sequence[Manifest], tokenizer: Manifest) -> list[Task]:
