@@ -11,64 +11,22 @@ import pytest
 from firn.core.engine import LocalEngine
 from firn.core.errors import InputError
 from firn.core.gc import find_garbage, remove
-from firn.core.hashing import document_id
-from firn.core.schema import DOCUMENT
-from firn.core.stage import Input, Stage, Task, Work
+from firn.core.stage import Input, Task
 from firn.core.store import Manifest, Store
 from firn.core.why import build, find
 
 sys.path.insert(0, str(Path(__file__).parent))
+import merging
 import pipeline
+from merging import id_of
 
 
-def id_of(n: int) -> bytes:
-    return document_id(str(n), 0, b"")
-
-
-def row(n: int) -> dict[str, object]:
-    return {
-        "id": id_of(n),
-        "part": 0,
-        "group": "g",
-        "text": f"text {n}",
-        "source": "made",
-        "address": str(n),
-        "copies": 1,
-        "meta": "{}",
-    }
-
-
-def read(work: Work) -> None:
-    """Records 0-99; those divisible by 10 are no documents."""
-    work.rows_in = 100
-    out = work.writer("documents", DOCUMENT)
-    for n in range(100):
-        if n % 10:
-            out.write([row(n)])
-            work.ledger.kept(id_of(n), url=f"https://made.example/{n}", address=f"crawl#{n}")
-        else:
-            work.ledger.removed(None, "warc.status", url=f"https://made.example/{n}", address=f"crawl#{n}")
-
-
-def merge(work: Work) -> None:
-    """Even documents are merged into the one before them."""
-    out = work.writer("documents", DOCUMENT)
-    for document in work.table().to_pylist():
-        n = int(document["address"])
-        if n % 2:
-            work.ledger.kept(document["id"])
-            out.write([row(n)])
-        else:
-            work.ledger.merged(document["id"], id_of(n - 1), "minhash")
-
-
-READ, DEDUP = Stage("read", 1, read, ledger=True), Stage("dedup", 1, merge, ledger=True)
 STAGES = ["read", "filter", "dedup"]
 
 
 def stages(engine: LocalEngine) -> tuple[list[Manifest], list[Manifest]]:
-    [made] = engine.run([Task(READ, None, (), "crawl")])
-    ledgers = [made, *engine.run([Task(DEDUP, None, (Input(made, ("documents",)),), "crawl")])]
+    [made] = engine.run([Task(merging.READ, None, (), "crawl")])
+    ledgers = [made, *engine.run([Task(merging.DEDUP, None, (Input(made, ("documents",)),), "crawl")])]
     return ledgers, build(engine, ledgers)
 
 

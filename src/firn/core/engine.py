@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from firn.core import quarantine
 from firn.core.errors import EngineError
@@ -66,7 +66,7 @@ class LocalEngine:
         self._idle: list[Worker] = []
         self._busy: dict[Worker, Running] = {}
 
-    def __enter__(self) -> LocalEngine:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
