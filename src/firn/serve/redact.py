@@ -6,6 +6,7 @@ This is for what a person looks at, a few hundred characters at a time; it errs 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable
 
 # Every repetition is bounded or walks on characters that the next part cannot match, so that time is linear.
@@ -43,6 +44,16 @@ def redact(text: str) -> str:
     for pattern, replacement in _STEPS:
         text = pattern.sub(replacement, text)
     return text
+
+
+def visible(text: str) -> str:
+    """Without the control characters that could reorder or hide what stands around them."""
+    return "".join(c for c in text if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cf", "Cs"))
+
+
+def shown(text: object) -> str:
+    """`text` as a page may show it: redacted, and `visible`. The template escapes it."""
+    return redact(visible(str(text)))
 
 
 def excerpt(text: str, characters: int) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import unicodedata
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ import firn
 from firn.core.files import atomic_write
 from firn.serve import numbers, svg
 from firn.serve.page import Curve, Flow, Page
-from firn.serve.redact import excerpt, redact
+from firn.serve.redact import excerpt, shown, visible
 
 _EXCERPT = 900
 _MOST_REASONS = 30
@@ -85,15 +84,6 @@ def policy(style: str) -> str:
     return f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
 
 
-def visible(text: str) -> str:
-    """Without the control characters that could reorder or hide what stands around them."""
-    return "".join(c for c in text if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cf", "Cs"))
-
-
-def _shown(text: object) -> str:
-    return redact(visible(str(text)))
-
-
 def _excerpt(text: str) -> str:
     return excerpt(visible(text[: 16 * _EXCERPT]), _EXCERPT)
 
@@ -107,7 +97,7 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        shown=_shown,
+        shown=shown,
         excerpt=_excerpt,
         count=numbers.count,
         size=numbers.size,

@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from firn.serve.numbers import count
 from firn.serve.page import Curve, Flow
+from firn.serve.redact import shown
 
 COLOURS = 8
 _WIDTH, _HALF = 720.0, 480.0
@@ -33,11 +34,11 @@ def _number(value: object) -> str:
 
 
 def _text(x: float, y: float, text: str, **attributes: object) -> str:
-    return tag("text", html.escape(text), x=x, y=y, **attributes)
+    return tag("text", html.escape(shown(text)), x=x, y=y, **attributes)
 
 
 def _picture(width: float, height: float, label: str, content: Iterable[str], name: str) -> Markup:
-    inner = [tag("title", html.escape(label)), *content]
+    inner = [tag("title", html.escape(shown(label))), *content]
     return Markup(tag("svg", inner, class_=name, viewBox=f"0 0 {_number(width)} {_number(height)}", role="img"))
 
 
@@ -98,7 +99,7 @@ def lines(
             f"{_number(px)},{_number(py)}" for px, py in (place(x, y) for x, y in curve.points if math.isfinite(y))
         )
         style = f"line s{colours[curve.name] % COLOURS}" if curve.name in colours else f"line {curve.name}"
-        parts.append(tag("polyline", tag("title", html.escape(curve.name)), points=path, class_=style))
+        parts.append(tag("polyline", tag("title", html.escape(shown(curve.name))), points=path, class_=style))
         if curve.name in colours and curve.points:
             px, py = place(*curve.points[-1])
             parts.append(tag("circle", cx=px, cy=py, r=3.5, class_=f"s{colours[curve.name] % COLOURS}"))
@@ -154,7 +155,7 @@ def funnel(flows: Sequence[Flow], colours: Mapping[str, int]) -> Markup | None:
             parts.append(
                 tag(
                     "path",
-                    tag("title", html.escape(f"{source}: {count(before)} into {stage}, {count(after)} out")),
+                    tag("title", html.escape(shown(f"{source}: {count(before)} into {stage}, {count(after)} out"))),
                     d=_ribbon(x, y0, y0 + through * scale, end, y1, y1 + after * scale),
                     class_=f"flow s{colours.get(source, 0) % COLOURS}",
                 )
@@ -165,7 +166,7 @@ def funnel(flows: Sequence[Flow], colours: Mapping[str, int]) -> Markup | None:
                 falling.append(
                     tag(
                         "path",
-                        tag("title", html.escape(f"{source}: {count(lost)} end in {stage}")),
+                        tag("title", html.escape(shown(f"{source}: {count(lost)} end in {stage}"))),
                         d=_fall(x, y0 + through * scale, y0 + before * scale, middle, height - 26),
                         class_="lost",
                     )
