@@ -20,7 +20,6 @@ import merging
 import pipeline
 from merging import id_of
 
-
 STAGES = ["read", "filter", "dedup"]
 
 

@@ -6,6 +6,7 @@ import errno
 import io
 import os
 import secrets
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import fsspec
 import xxhash
 
 from firn.core import faults
-from firn.core.errors import StoreError
+from firn.core.errors import InputError, StoreError
 
 _MENDS = {
     errno.ENOSPC: "free some space on that disk and run the same command again; what is finished stays",
@@ -32,12 +33,21 @@ def store_error(error: OSError, path: str, action: str = "written") -> StoreErro
     return StoreError(f"cannot be {action}: {error.strerror or error}", where=path, mend=mend)
 
 
+# Seconds between attempts to fetch a file.
+_PAUSES = (1.0, 5.0)
+
+
 class Files:
     """A folder, local or any fsspec URL (s3://, gs://, memory://...), addressed by relative paths."""
 
     def __init__(self, root: str | Path):
-        # Other machines write here too: a remembered listing would hide what they finished.
-        self.fs, path = fsspec.core.url_to_fs(str(root), use_listings_cache=False)
+        try:
+            # Other machines write here too: a remembered listing would hide what they finished.
+            self.fs, path = fsspec.core.url_to_fs(str(root), use_listings_cache=False)
+        except (ImportError, ValueError) as error:
+            raise InputError(
+                str(error), where=str(root), mend="install what reads such URLs, or copy the data"
+            ) from error
         self.is_local = "file" in ((self.fs.protocol,) if isinstance(self.fs.protocol, str) else self.fs.protocol)
         self.root = os.path.abspath(path) if self.is_local else path.rstrip("/")
 
@@ -113,16 +123,57 @@ def cache_folder() -> Path:
 def fetch(files: Files, name: str, key: str) -> Path:
     """A local copy of a remote file, fetched once to the cache folder under `key`. Raises StoreError."""
     copy = cache_folder() / "files" / key
-    if not copy.exists():
-        partial = copy.with_name(f"{copy.name}.{secrets.token_hex(6)}.part")
+    for pause in (*_PAUSES, None):
+        if copy.exists():
+            break
+        partial = copy.with_name(f"{secrets.token_hex(6)}.part")
         try:
             copy.parent.mkdir(parents=True, exist_ok=True)
             files.fs.get_file(files.path(name), str(partial))
             partial.replace(copy)
-        except OSError as error:
+        except Exception as error:  # of each file system's own kinds
             partial.unlink(missing_ok=True)
-            raise store_error(error, files.path(name), "fetched") from error
+            if pause is None or isinstance(error, FileNotFoundError):
+                raise store_error(as_os_error(error), files.path(name), "fetched") from error
+            time.sleep(pause)
     return copy
+
+
+def as_os_error(error: Exception) -> OSError:
+    """`error` itself, or what a remote file system raised, as an OSError."""
+    return error if isinstance(error, OSError) else OSError(f"{type(error).__name__}: {error}".rstrip(": "))
+
+
+class RemoteFile(io.RawIOBase):
+    """A remote file being read. Whatever goes wrong on the way is an OSError, which is no document's fault."""
+
+    def __init__(self, files: Files):
+        self._position = 0
+        try:
+            self._file = files.fs.open(files.root, "rb")
+        except Exception as error:
+            raise as_os_error(error) from error
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer).cast("B")
+        try:
+            data = self._file.read(len(view))
+        except Exception as error:
+            raise as_os_error(error) from error
+        view[: len(data)] = data
+        self._position += len(data)
+        return len(data)
+
+    def tell(self) -> int:
+        return self._position
+
+    def close(self) -> None:
+        if not self.closed:
+            self._file.close()
+        super().close()
 
 
 class HashingFile(io.RawIOBase):

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import secrets
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from firn.core.errors import InputError
-from firn.core.files import Files, cache_folder
+from firn.core.files import Files, RemoteFile, as_os_error, cache_folder, fetch
 from firn.core.hashing import fingerprint, hash_file
 from firn.core.store import Manifest
 
@@ -21,6 +23,8 @@ from firn.core.store import Manifest
 REMEMBERED_BYTES = 16 << 20
 # A file changed this short a time ago (seconds) may change again without its date telling.
 _SETTLED = 5.0
+# Characters of a remote file's name that its local copy keeps, for people and for its suffix.
+_CACHED_NAME = 80
 
 
 @dataclass(frozen=True)
@@ -54,26 +58,57 @@ class External:
     def describe(self) -> dict[str, Any]:
         return {"name": self.name, "identity": self.identity}
 
+    def local(self) -> Path:
+        """A local path; a remote file is fetched whole, once, to the cache folder. Raises StoreError, InputError."""
+        files = Files(self.path)
+        if files.is_local:
+            return Path(files.root)
+        copy = fetch(files, "", f"{self.identity}-{self.name.rsplit('/', 1)[-1][-_CACHED_NAME:]}")
+        if copy.stat().st_size != self.bytes:
+            copy.unlink()
+            raise InputError("changed while it was read", where=self.path, mend="run the same command again")
+        return copy
+
+    def stream(self) -> BinaryIO:
+        """Its bytes from the start, read where they lie. Raises OSError, then and while it is read."""
+        files = Files(self.path)
+        if files.is_local:
+            return open(files.root, "rb")
+        return io.BufferedReader(RemoteFile(files), buffer_size=1 << 20)
+
 
 def external(path: str | Path, root: str | Path | None = None) -> External:
     """A raw file, local or remote. name is its path relative to `root`, or its file name.
 
-    identity is the hash of a local file's content; of a remote file its ETag or checksum, or else size and date.
+    identity is the hash of a local file's content; of a remote file its ETag or checksum, or else size and date, or
+    else the hash of its content.
     Raises InputError where it cannot be read.
     """
-    path = str(path)
     files = Files(path)
-    name = path.rsplit("/", 1)[-1]
-    if root is not None:
+    name = files.root.rsplit("/", 1)[-1]
+    if root is not None and files.root != Files(root).root:
         name = os.path.relpath(files.root, Files(root).root).replace(os.sep, "/")
     try:
         if files.is_local:
             return External(files.root, name, _hash_local(files.root), os.path.getsize(files.root))
         info = files.fs.info(files.root)
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror or error}", where=path, mend="check the path") from error
-    tag = info.get("ETag") or info.get("etag") or info.get("md5Hash") or [info.get("size"), str(info.get("mtime"))]
-    return External(path, name, fingerprint(tag), int(info.get("size") or 0))
+        tag = _first(info, "ETag", "etag", "md5Hash", "Content-MD5", "Digest")
+        changed = _first(info, "Last-Modified", "LastModified", "updated", "mtime", "created")
+        size = info.get("size")
+        if size is None or not (tag or changed):
+            with io.BufferedReader(RemoteFile(files)) as stream:
+                tag, size = hash_file(stream), stream.tell()
+        return External(str(path), name, fingerprint(tag or [size, str(changed)]), size)
+    except Exception as error:  # remote file systems raise kinds of their own
+        reason = as_os_error(error)
+        raise InputError(
+            f"cannot be read: {reason.strerror or reason}", where=str(path), mend="check the path"
+        ) from error
+
+
+def _first(info: Mapping[str, Any], *keys: str) -> Any:
+    """What a file system tells under the first of the keys that it knows."""
+    return next((info[key] for key in keys if info.get(key)), None)
 
 
 def _hash_local(path: str) -> str:

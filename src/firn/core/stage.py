@@ -13,12 +13,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, cast
+from typing import Any, BinaryIO, Protocol
 
 import pyarrow as pa
 
 from firn.core.errors import FormatError
-from firn.core.files import Files, fetch
 from firn.core.hashing import canonical, fingerprint
 from firn.core.inputs import External, Input, external
 from firn.core.ledger import LEDGER, LedgerWriter, check_conservation
@@ -204,9 +203,7 @@ class Work:
         """
         source = self.inputs[input]
         if isinstance(source, External):
-            files = Files(source.path)
-            key = f"{source.identity}-{Path(source.name).name}"
-            return Path(files.root) if files.is_local else fetch(files, "", key)
+            return source.local()
         name = file or source.files[0]
         if name not in source.files:
             raise FormatError(f"{name!r} is not among the declared inputs {source.files}", where=self.label)
@@ -215,10 +212,7 @@ class Work:
     def stream(self, input: int = 0, file: str | None = None) -> BinaryIO:
         """An input's bytes, local or remote, from the start."""
         source = self.inputs[input]
-        if isinstance(source, External):
-            files = Files(source.path)
-            return cast(BinaryIO, files.fs.open(files.root, "rb"))
-        return open(self.local(input, file), "rb")
+        return source.stream() if isinstance(source, External) else open(self.local(input, file), "rb")
 
     def writer(self, file: str, schema: pa.Schema) -> ShardWriter:
         """A Parquet output of this shard."""
