@@ -1,1 +1,12 @@
 """Where documents come from: one file per kind of source."""
+
+from __future__ import annotations
+
+from firn.data.sources.code import CodeSource
+from firn.data.sources.files import FilesSource
+from firn.data.sources.pydocs import PydocsSource
+from firn.data.sources.warc import WarcSource
+
+__all__ = ["CodeSource", "FilesSource", "PydocsSource", "Source", "WarcSource"]
+
+Source = WarcSource | CodeSource | FilesSource | PydocsSource

@@ -1,0 +1,109 @@
+"""The stage `read`, seen from a source: raw records go in, each leaves as a document or with a reason."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from firn.core.schema import DOCUMENT
+from firn.core.stage import Work
+from firn.data.normalise import normalise
+
+# Documents are handed to the writer when there are so many, or so many characters.
+_ROWS, _CHARACTERS = 512, 16 << 20
+
+
+class Rows:
+    """Ledger and documents of one shard. `enter` begins a row; `keep`, `remove` or `fail` ends it.
+
+    kind: what the names of rules begin with. `Work.rows_in` is the number of rows entered, so a source that enters one
+    and forgets to end it breaks the conservation law.
+    """
+
+    def __init__(self, work: Work, kind: str):
+        self.work, self.kind, self.source = work, kind, work.extra["source"]
+        self._writer = work.writer("documents", DOCUMENT)
+        self._pending: list[dict[str, Any]] = []
+        self._characters = 0
+        self._place: dict[str, Any] = {}
+        work.rows_in = 0
+
+    def enter(self, address: str, url: str | None = None, id: bytes | None = None) -> bool:
+        """A raw record is at hand. False: it is quarantined and accounted for; take the next one.
+
+        address: the file's name, with the place in it behind a `#`; enough to fetch the record again.
+        """
+        row = self.work.rows_in or 0
+        self.work.rows_in = row + 1
+        self._place = {"url": url, "address": address}
+        return self.work.enter(row, id, url=url, address=address)
+
+    def keep(self, id: bytes, text: str, group: str, meta: Mapping[str, Any], **columns: Any) -> None:
+        """The record becomes a document, unless there is no text in it.
+
+        text: is brought into normal form here. meta: None and empty values are left out. columns: others of DOCUMENT;
+        a `url` is the one that `enter` did not know.
+        """
+        self._place = {"url": columns.pop("url", self._place["url"]), "address": self._place["address"]}
+        text = normalise(text)
+        if not text.strip():
+            self.remove("no_text", id=id)
+            return
+        row = {"id": id, "part": 0, "group": group, "text": text, "source": self.source, "copies": 1}
+        self._pending.append({**row, **self._place, "meta": _json(meta), **columns})
+        self.work.ledger.kept(id, **self._place)
+        self._characters += len(text)
+        if len(self._pending) >= _ROWS or self._characters >= _CHARACTERS:
+            self._write()
+
+    def remove(
+        self, rule: str, value: float | None = None, bound: float | None = None, id: bytes | None = None
+    ) -> None:
+        """The record is no document, by `<kind>.<rule>`, which measured `value` against `bound`."""
+        self.work.ledger.removed(id, f"{self.kind}.{rule}", value=value, bound=bound, **self._place)
+
+    def fail(self, error: str, rule: str | None = None, id: bytes | None = None) -> None:
+        """The record cannot be read, and this is why."""
+        name = f"{self.kind}.{rule}" if rule else None
+        self.work.ledger.failed(id, error[:500], rule=name, **self._place)
+
+    def leave(self) -> None:
+        """Between two records: what is done now is no row's fault."""
+        self.work.leave()
+
+    def close(self) -> None:
+        """All records are done."""
+        self.work.leave()
+        self._write()
+
+    def _write(self) -> None:
+        if self._pending:
+            self._writer.write(self._pending)
+        self._pending, self._characters = [], 0
+
+
+def grouping(pattern: str | None, path: str, default: str) -> str:
+    """The group that `pattern`, a regular expression, finds in `path`: its first group, or else the whole match.
+
+    default: where there is no pattern, or it matches nothing.
+    """
+    found = re.search(pattern, path) if pattern else None
+    return ((found[1] if found.re.groups else found[0]) if found else None) or default
+
+
+def timestamp(text: str | None) -> datetime | None:
+    """An ISO 8601 time in UTC; None where it is none, or 1970's first second, which stands for a time not known."""
+    try:
+        time = datetime.fromisoformat((text or "").strip())
+        time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+    return time if time.timestamp() else None
+
+
+def _json(meta: Mapping[str, Any]) -> str:
+    text = json.dumps({k: v for k, v in meta.items() if v not in (None, "")}, ensure_ascii=False, sort_keys=True)
+    return text.encode("utf-8", "replace").decode()

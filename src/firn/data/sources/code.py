@@ -1,0 +1,227 @@
+"""The source `code`: source files of repositories and folders.
+
+Every file is a row of the ledger, but what is hidden (`.git`) or made by running (`__pycache__`) is passed over. Files
+that the name rules out are not opened: `code.link` (a symbolic link), `code.vendored`, `code.tests`, `code.not_source`
+(no suffix of a programming language), `code.generated` (also by what the first lines say), `code.too_large`. Of those
+that are read, `code.binary` and `code.no_text` leave.
+"""
+
+from __future__ import annotations
+
+import codecs
+import io
+import os
+import re
+import sysconfig
+import tokenize
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import PurePosixPath
+from typing import Literal
+
+from pydantic import Field
+
+from firn.core.errors import InputError
+from firn.core.files import Files
+from firn.core.hashing import document_id
+from firn.core.settings import Settings
+from firn.core.stage import Stage, Task, Work
+from firn.data import charset
+from firn.data.raw import Rows, grouping
+from firn.data.sources.listing import Found, bundles, find, walk
+
+#: The path that names the standard library of the Python that runs firn, without its tests.
+STDLIB = "stdlib:"
+
+#: Suffix -> language, by the names of linguist.
+LANGUAGES = {
+    "ada": "Ada", "adb": "Ada", "ads": "Ada", "agda": "Agda", "asm": "Assembly", "s": "Assembly", "bash": "Shell",
+    "bat": "Batchfile", "c": "C", "h": "C", "cc": "C++", "cpp": "C++", "cxx": "C++", "hh": "C++", "hpp": "C++",
+    "cl": "OpenCL", "clj": "Clojure", "cmake": "CMake", "coffee": "CoffeeScript", "cs": "C#", "css": "CSS",
+    "cu": "Cuda", "cuh": "Cuda", "d": "D", "dart": "Dart", "el": "Emacs Lisp", "elm": "Elm", "erl": "Erlang",
+    "ex": "Elixir", "exs": "Elixir", "f": "Fortran", "f90": "Fortran", "f95": "Fortran", "fs": "F#", "glsl": "GLSL",
+    "go": "Go", "gradle": "Gradle", "groovy": "Groovy", "hs": "Haskell", "idr": "Idris", "java": "Java",
+    "jl": "Julia", "js": "JavaScript", "jsx": "JavaScript", "kt": "Kotlin", "lean": "Lean", "lhs": "Haskell",
+    "lisp": "Common Lisp", "lua": "Lua", "m": "Objective-C", "mjs": "JavaScript", "ml": "OCaml", "mli": "OCaml",
+    "nim": "Nim", "nix": "Nix", "pas": "Pascal", "php": "PHP", "pl": "Perl", "pm": "Perl", "proto": "Protocol Buffer",
+    "ps1": "PowerShell", "py": "Python", "pyi": "Python", "pyx": "Cython", "r": "R", "rb": "Ruby", "rkt": "Racket",
+    "rs": "Rust", "sc": "Scala", "scala": "Scala", "scm": "Scheme", "sh": "Shell", "sol": "Solidity", "sql": "SQL",
+    "sv": "SystemVerilog", "swift": "Swift", "tcl": "Tcl", "tex": "TeX", "ts": "TypeScript", "tsx": "TypeScript",
+    "v": "Verilog", "vb": "Visual Basic", "vhd": "VHDL", "vim": "Vim Script", "vue": "Vue", "zig": "Zig",
+}  # fmt: skip
+
+_VENDORED = {"node_modules", "vendor", "vendored", "third_party", "third-party", "site-packages", "dist-packages"}
+_TESTS = {"test", "tests", "testing", "__tests__", "spec", "testdata"}
+_TEST_FILE = re.compile(r"^test_|_test$|\.(?:test|spec)$|^conftest$")
+_GENERATED_NAME = re.compile(
+    r"\.min\.(?:js|css)$|_pb2(?:_grpc)?\.pyi?$|\.pb\.(?:go|cc|h)$|\.g\.dart$|\.designer\.cs$", re.I
+)
+_GENERATED = re.compile(
+    r"@generated\b|\bauto-?generated\b|\bgenerated (?:by|from|automatically)\b|\bdo not edit\b", re.I
+)
+# The lines in which a generator says so.
+_GENERATED_LINES = 5
+_LICENSE = re.compile(r"SPDX-License-Identifier:\s*([A-Za-z0-9.+-]+(?: (?:AND|OR|WITH) [A-Za-z0-9.+-]+)*)")
+_HEAD = 4096
+# What lies in the library's folder and is not the library: other people's packages, files about this build.
+_NOT_STDLIB = re.compile(
+    r"^(?:site-packages|dist-packages|idlelib|turtledemo|lib2to3|ensurepip/_bundled)/|(?:^|/)tests?/"
+    r"|^(?:_sysconfigdata|sitecustomize|usercustomize)"
+)
+
+
+class CodeSettings(Settings):
+    """What changes the documents of source files."""
+
+    group: str | None = None
+    """Regular expression on the file's name, which begins with the repository's: its first group, or the whole match,
+    names what must stay together in training or in validation. None, or no match: the repository."""
+    tests: bool = False
+    """Whether tests are taken too."""
+    max_bytes: int = Field(default=1 << 20, ge=1)
+    """Largest file, in bytes (The Stack: 1 MB)."""
+
+
+class CodeSource(CodeSettings):
+    """Source files of repositories and folders."""
+
+    kind: Literal["code"] = "code"
+    paths: tuple[str, ...] = Field(min_length=1)
+    """Folders, each a repository or full of them, files or patterns. `stdlib:` is the standard library of the Python
+    that runs firn, without its tests."""
+
+
+def tasks(name: str, source: CodeSource) -> list[Task]:
+    """Shards of files that are put together by the hashes of their names. Raises InputError."""
+    own = CodeSettings(**{key: getattr(source, key) for key in CodeSettings.model_fields})
+    repositories: dict[str, str] = {}
+    files: dict[str, Found] = {}
+    for path in source.paths:
+        for repository, file in _stdlib() if path == STDLIB else _files(path):
+            other = files.setdefault(file.name, file)
+            if other.path != file.path:
+                raise InputError(
+                    f"has the same name as {other.path} within the source: {file.name}",
+                    where=file.path,
+                    mend="make two sources of them, or name the folder above both",
+                )
+            repositories[file.name] = repository
+    shards = []
+    for bits, found in bundles([files[name] for name in sorted(files)]):
+        rules = {file.name: _left_out(file, own) for file in found}
+        rows = [[file.name, repositories[file.name], rules[file.name]] for file in found]
+        inputs = tuple(file.external() for file in found if not rules[file.name])
+        shards.append(Task(STAGE, own, inputs, f"{name}/{bits}", {"source": name, "files": rows}))
+    return shards
+
+
+def _files(path: str) -> Iterator[tuple[str, Found]]:
+    """The files of a path, and the repository each belongs to: the innermost folder with a `.git`, or the path's own.
+
+    Names begin with the name of the folder that the path names.
+    """
+    roots: dict[str, str] = {}
+    for found in find([path]):
+        if "/__pycache__/" in f"/{found.name}":
+            continue
+        name = f"{PurePosixPath(found.root).name or 'root'}/{found.name}"
+        parent = str(PurePosixPath(name).parent)
+        if parent not in roots:
+            roots[parent] = _repository(parent, os.path.dirname(found.path))
+        yield roots[parent], replace(found, name=name)
+
+
+def _repository(name: str, folder: str) -> str:
+    parts = name.split("/")
+    if Files(folder).is_local:
+        for depth in range(len(parts), 1, -1):
+            if os.path.exists(os.path.join(folder, ".git")):
+                return "/".join(parts[:depth])
+            folder = os.path.dirname(folder)
+    return parts[0]
+
+
+def _stdlib() -> Iterator[tuple[str, Found]]:
+    """Files named as in CPython's own repository, wherever they are installed."""
+    base = os.path.realpath(sysconfig.get_path("stdlib"))
+    for found in walk(base, base):
+        if found.name.endswith(".py") and not found.link and not _NOT_STDLIB.search(found.name):
+            yield "cpython", replace(found, name=f"Lib/{found.name}")
+
+
+def _left_out(file: Found, settings: CodeSettings) -> list[str | int] | None:
+    """The rule by which a file's name or size rules it out, with what it measured and its bound."""
+    path = PurePosixPath(file.name)
+    folders = {part.lower() for part in path.parts[1:-1]}
+    if file.link:
+        return ["link"]
+    if folders & _VENDORED:
+        return ["vendored"]
+    if path.suffix[1:].lower() not in LANGUAGES:
+        return ["not_source"]
+    if not settings.tests and (folders & _TESTS or _TEST_FILE.search(path.stem.lower())):
+        return ["tests"]
+    if _GENERATED_NAME.search(path.name):
+        return ["generated"]
+    if file.bytes > settings.max_bytes:
+        return ["too_large", file.bytes, settings.max_bytes]
+    return None
+
+
+def run(work: Work) -> None:
+    """Read the files of one shard."""
+    rows, inputs = Rows(work, "code"), iter(range(len(work.inputs)))
+    for name, repository, rule in work.extra["files"]:
+        index = None if rule else next(inputs)
+        if not rows.enter(name):
+            continue
+        if index is not None:
+            _read(rows, name, repository, work.local(index).read_bytes(), work.settings)
+        else:
+            rows.remove(*rule)
+        rows.leave()
+        work.advance(1, 0 if index is None else work.inputs[index].bytes)
+    rows.close()
+
+
+def _read(rows: Rows, name: str, repository: str, data: bytes, settings: CodeSettings) -> None:
+    """End the row of a file."""
+    path = PurePosixPath(name)
+    id = document_id(name, 0, data)
+    if b"\0" in data[: _HEAD * 2] and not data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        rows.remove("binary", id=id)
+        return
+    text, encoding = _decode(data, path.suffix)
+    head = "\n".join(text[:_HEAD].splitlines()[:_GENERATED_LINES])
+    if _GENERATED.search(head):
+        rows.remove("generated", id=id)
+        return
+    license = _LICENSE.search(text[:_HEAD])
+    rows.keep(
+        id,
+        text,
+        grouping(settings.group, name, repository),
+        {
+            "charset": encoding,
+            "language": LANGUAGES[path.suffix[1:].lower()],
+            "path": name.removeprefix(repository).lstrip("/"),
+            "repository": repository,
+        },
+        license=license[1] if license else None,
+    )
+
+
+def _decode(data: bytes, suffix: str) -> tuple[str, str]:
+    """Text and encoding: as the file's first lines declare it, where it is Python (PEP 263), or else by its bytes."""
+    if suffix in (".py", ".pyi", ".pyx"):
+        try:
+            encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
+            if name := "utf-8" if encoding == "utf-8-sig" else charset.codec(encoding):
+                return data.removeprefix(codecs.BOM_UTF8).decode(name), name
+        except (SyntaxError, UnicodeDecodeError):
+            pass
+    found = charset.decode(data, html=False)
+    return found.text, found.charset
+
+
+STAGE = Stage("read", 1, run, ledger=True)

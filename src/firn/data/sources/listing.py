@@ -1,0 +1,167 @@
+"""The files that a recipe's paths name, and how they are put together to shards."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from firn.core.errors import InputError
+from firn.core.files import Files, as_os_error
+from firn.core.hashing import hash64
+from firn.core.inputs import External, external
+
+#: Files of a shard, in bytes, unless it is one file.
+BUNDLE_BYTES = 8 << 20
+
+_MAGIC = "*?["
+
+
+@dataclass(frozen=True)
+class Found:
+    """A file. path: where it lies. root: the folder that the recipe names. name: relative to it, '/' between parts; the
+    same on every machine. link: it is a symbolic link, which is never followed."""
+
+    path: str
+    root: str
+    name: str
+    bytes: int
+    link: bool = False
+
+    def external(self) -> External:
+        """The file as a task's input, known by content. Raises InputError."""
+        return replace(external(self.path), name=self.name)
+
+
+def find(paths: Sequence[str]) -> list[Found]:
+    """Every file under the paths, once, in the order of names.
+
+    A path is a file, a folder (all that lies in it) or a pattern (`*`, `?`, `[ab]`, and `**` for any folders), local or
+    an fsspec URL. A name is relative to the folder or to what stands before a pattern's first wildcard. Hidden files
+    and folders are passed over; symbolic links are listed and never followed. Raises InputError for a path that holds
+    no file, and for two files of one name.
+    """
+    found: dict[str, Found] = {}
+    for path in paths:
+        files = list(_local(path) if Files(path).is_local else _remote(path))
+        if not files:
+            raise InputError("holds no file", where=path, mend="check the path")
+        for file in files:
+            other = found.setdefault(file.name, file)
+            if other.path != file.path:
+                raise InputError(
+                    f"has the same name as {other.path} within the source: {file.name}",
+                    where=file.path,
+                    mend="make two sources of them, or name the folder above both",
+                )
+    return [found[name] for name in sorted(found)]
+
+
+def _local(path: str) -> Iterator[Found]:
+    path = Files(os.path.expanduser(path)).root
+    parts = Path(path).parts
+    magic = next((i for i, part in enumerate(parts) if any(c in part for c in _MAGIC)), len(parts))
+    if magic == len(parts) or os.path.lexists(path):
+        if os.path.isfile(path):
+            yield Found(path, os.path.dirname(path), _name(os.path.basename(path)), os.path.getsize(path))
+        else:
+            yield from walk(path, path)
+        return
+    base = str(Path(*parts[:magic]))
+    for match in _matches(base, parts[magic:]):
+        yield from walk(match, base)
+
+
+def walk(path: str, base: str) -> Iterator[Found]:
+    """The regular files at or below a path, named relative to `base`; links are listed, what is hidden is not."""
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return
+    if stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode):
+        link = stat.S_ISLNK(status.st_mode) and path != base
+        if not (link and os.path.isdir(path)):
+            yield Found(path, base, _name(os.path.relpath(path, base)), 0 if link else status.st_size, link)
+        if path != base:
+            return
+    for entry in _entries(path):
+        if not entry.startswith("."):
+            yield from walk(os.path.join(path, entry), base)
+
+
+def _entries(folder: str) -> list[str]:
+    try:
+        return sorted(os.listdir(folder))
+    except NotADirectoryError:
+        return []
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror or error}", where=folder, mend="check the path") from error
+
+
+def _matches(folder: str, parts: Sequence[str]) -> Iterator[str]:
+    """What the parts of a pattern match below a folder; no link to a folder is followed."""
+    for entry in _entries(folder):
+        path = os.path.join(folder, entry)
+        if entry.startswith(".") and not parts[0].startswith("."):
+            continue
+        is_folder = os.path.isdir(path) and not os.path.islink(path)
+        if parts[0] == "**" and is_folder:
+            yield from _matches(path, parts)
+        wanted = parts[1:] if parts[0] == "**" and len(parts) > 1 else parts
+        if wanted == ("**",) or fnmatchcase(entry, wanted[0]):
+            if len(wanted) <= 1:
+                yield path
+            elif is_folder:
+                yield from _matches(path, wanted[1:])
+
+
+def _remote(path: str) -> Iterator[Found]:
+    files = Files(path)
+    protocol = path.split("://", 1)[0]
+    base = files.root
+    if magic := [i for i, part in enumerate(base.split("/")) if any(c in part for c in _MAGIC)]:
+        base = "/".join(base.split("/")[: magic[0]])
+    try:
+        if magic:
+            matches = files.fs.glob(files.root, detail=True)
+        elif files.fs.isdir(files.root):
+            matches = files.fs.find(files.root, detail=True)
+        else:
+            matches, base = {files.root: files.fs.info(files.root)}, base.rsplit("/", 1)[0]
+    except FileNotFoundError:
+        return
+    except Exception as error:  # remote file systems raise kinds of their own
+        reason = as_os_error(error)
+        raise InputError(f"cannot be listed: {reason}", where=path, mend="check the URL") from error
+    for match, info in sorted(matches.items()):
+        if info.get("type") != "directory":
+            name = match.removeprefix(base).lstrip("/")
+            url = match if "://" in match else f"{protocol}://{match.lstrip('/') if protocol != 'memory' else match}"
+            yield Found(url, base, name, int(info.get("size") or 0))
+
+
+def _name(path: str) -> str:
+    """A path as a name: '/' between parts; bytes that are no UTF-8 are spelled out."""
+    return os.fsencode(path.replace(os.sep, "/")).decode("utf-8", "backslashreplace")
+
+
+def bundles(files: Sequence[Found], limit: int = BUNDLE_BYTES) -> list[tuple[str, list[Found]]]:
+    """Files put together to shards of at most `limit` bytes, by the hash of their names, each with a name of its own.
+
+    The files of a bundle are those whose hashes begin with the same bits, as many bits as it takes. So one more file
+    changes one bundle, or splits one in two, and all others stay as they are.
+    """
+    return list(_split([(hash64(file.name.encode()), file) for file in files], "", limit))
+
+
+def _split(files: Sequence[tuple[int, Found]], bits: str, limit: int) -> Iterator[tuple[str, list[Found]]]:
+    if len(files) <= 1 or len(bits) == 64 or sum(file.bytes for _, file in files) <= limit:
+        if files:
+            yield bits or "all", [file for _, file in files]
+        return
+    for bit in (0, 1):
+        half = [(key, file) for key, file in files if key >> (63 - len(bits)) & 1 == bit]
+        yield from _split(half, bits + str(bit), limit)

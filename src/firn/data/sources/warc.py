@@ -1,0 +1,179 @@
+"""The source `warc`: web pages out of WARC files, and texts out of WET files.
+
+Every `response`, `resource`, `revisit` and `conversion` record is a row of the ledger, and so is every place in a file
+where no record can be read. Records of other types (warcinfo, request, metadata, and responses of a name server) are no
+documents: the shard's notes count them by type, and they enter neither ledger nor `Work.rows_in`.
+
+Rules: `warc.status` (not a 200), `warc.not_html` (neither HTML nor plain text), `warc.binary` (says that it is text,
+and is not), `warc.revisit` (no content of its own), `warc.too_large`, `warc.refused` (over a limit of extraction),
+`warc.no_text`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field
+
+from firn.core.hashing import document_id
+from firn.core.inputs import External, Input
+from firn.core.settings import Settings
+from firn.core.stage import Stage, Task, Work
+from firn.data import charset, extract, http
+from firn.data.extract import ExtractSettings
+from firn.data.raw import Rows, grouping, timestamp
+from firn.data.sources.listing import find
+from firn.data.sources.pages import extraction, is_binary
+from firn.data.warc import Record, records
+
+_DOCUMENTS = {"response", "resource", "conversion", "revisit"}
+_HTML = {"text/html", "application/xhtml+xml"}
+_TEXT = {"text/plain"}
+_BEGINS_HTML = re.compile(
+    rb"\s*(?:<\?xml[^>]{0,200}>\s*)?(?:<!--.{0,500}?-->\s*)?<(?:!doctype html|html|head|body)\b",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+class WarcSettings(Settings):
+    """What changes the documents of a WARC file."""
+
+    group: str | None = None
+    """Regular expression on the URL's path: its first group, or the whole match, names what must stay together in
+    training or in validation. None, or no match: the host."""
+    max_bytes: int = Field(default=32 << 20, ge=1)
+    """Longest record, and longest body once decoded."""
+
+
+class WarcSource(WarcSettings):
+    """Web pages out of WARC files, as Common Crawl has them, and texts out of WET files."""
+
+    kind: Literal["warc"] = "warc"
+    paths: tuple[str, ...] = Field(min_length=1)
+    """Files, folders or patterns, local or fsspec URLs: `crawl/*.warc.gz`."""
+
+
+class WarcReading(Settings):
+    """Settings of the stage `read` for a WARC file."""
+
+    warc: WarcSettings
+    extract: ExtractSettings
+
+
+def tasks(name: str, source: WarcSource, settings: ExtractSettings) -> list[Task]:
+    """One shard per file. Raises InputError."""
+    return [task(name, found.name, found.external(), source, settings) for found in find(source.paths)]
+
+
+def task(source: str, part: str, file: External | Input, warc: WarcSettings, settings: ExtractSettings) -> Task:
+    """One WARC file, which may also be the output of an earlier stage, called `part` in addresses."""
+    own = WarcSettings(**{key: getattr(warc, key) for key in WarcSettings.model_fields})
+    extra = {"source": source, "file": part, "extraction": extraction(settings)}
+    return Task(STAGE, WarcReading(warc=own, extract=settings), (file,), f"{source}/{part}", extra)
+
+
+def run(work: Work) -> None:
+    """Read one WARC file."""
+    settings: WarcReading = work.settings
+    rows, others = Rows(work, "warc"), Counter[str]()
+    with work.stream() as stream:
+        for record in records(stream, settings.warc.max_bytes, _DOCUMENTS):
+            if record.error is None and _is_other(record):
+                others[record.type or "unknown"] += 1
+                continue
+            url = record.headers.get("warc-target-uri", "").strip("<> ") or None
+            if rows.enter(f"{work.extra['file']}#{record.place}", url):
+                _read(rows, record, url, settings)
+            work.advance(1, (record.end or 0) - (record.offset or 0))
+            rows.leave()
+    rows.close()
+    work.note("records_of_other_types", dict(sorted(others.items())))
+
+
+def _is_other(record: Record) -> bool:
+    is_dns = record.headers.get("content-type", "").startswith("text/dns")
+    return record.type not in _DOCUMENTS or is_dns
+
+
+def _read(rows: Rows, record: Record, url: str | None, settings: WarcReading) -> None:
+    """End the row of a record."""
+    if record.error is not None:
+        rows.fail(record.error)
+        return
+    if record.block is None:
+        rows.remove("too_large", record.size, settings.warc.max_bytes)
+        return
+    locator = record.headers.get("warc-record-id") or f"{rows.work.extra['file']}#{record.place}"
+    id = document_id(locator, 0, record.block)
+    if record.type == "revisit":
+        rows.remove("revisit", id=id)
+        return
+    try:
+        response = _response(record, settings.warc.max_bytes)
+    except http.TooLarge:
+        rows.remove("too_large", bound=settings.warc.max_bytes, id=id)
+        return
+    except http.Undecodable as error:
+        rows.fail(str(error), id=id)
+        return
+    if response.status != 200:
+        rows.remove("status", response.status, 200, id=id)
+        return
+    mime = response.mime or record.headers.get("warc-identified-payload-type", "").lower()
+    if not mime and _BEGINS_HTML.match(response.body):
+        mime = "text/html"
+    if mime not in _HTML | _TEXT:
+        rows.remove("not_html", id=id)
+        return
+    page = charset.decode(response.body, response.charset, html=mime in _HTML)
+    if is_binary(page.text):
+        rows.remove("binary", id=id)
+        return
+    try:
+        found = extract.extract(page.text, settings.extract, url) if mime in _HTML else extract.Extracted(page.text)
+    except extract.Refused as refused:
+        rows.fail(str(refused), "refused", id=id)
+        return
+    host, path = _host_and_path(url)
+    rows.keep(
+        id,
+        found.text,
+        grouping(settings.warc.group, path, host or locator),
+        {
+            "author": found.author,
+            "canonical": found.canonical,
+            "charset": page.charset,
+            "declared_language": found.language or record.headers.get("warc-identified-content-language"),
+            "last_modified": response.headers.get("last-modified"),
+            "mime": mime,
+            "title": found.title,
+            "truncated": record.headers.get("warc-truncated") or (None if response.whole else "body"),
+        },
+        crawled=timestamp(record.headers.get("warc-date")),
+        published=found.published,
+        date_method=found.date_method,
+        license=found.license,
+    )
+
+
+def _response(record: Record, limit: int) -> http.Response:
+    """The record's content as a response; that of resource and conversion records has no HTTP header."""
+    block = record.block or b""
+    kind = record.headers.get("content-type", "")
+    if kind.lower().startswith("application/http") or (record.type == "response" and block.startswith(b"HTTP/")):
+        return http.parse(block, limit)
+    return http.Response(200, {"content-type": kind}, block)
+
+
+def _host_and_path(url: str | None) -> tuple[str, str]:
+    try:
+        parts = urlsplit(url or "")
+        return (parts.hostname or "").removeprefix("www."), parts.path
+    except ValueError:
+        return "", ""
+
+
+STAGE = Stage("read", 1, run, libraries=("fastwarc",), ledger=True)
