@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -14,6 +15,7 @@ import pytest
 
 from firn.core.engine import LocalEngine
 from firn.core.errors import ConservationError, StoreError
+from firn.core.hashing import hash_file
 from firn.core.stage import Input, Stage, Task, Work, execute
 from firn.core.store import Store
 
@@ -79,39 +81,33 @@ def test_a_second_run_makes_nothing(tmp_path: Path) -> None:
     assert files == sorted(p for p in tmp_path.rglob("*") if p.is_file())
 
 
-def hits(tmp_path: Path, kind: str) -> int:
-    """How often a whole run passes the fault points of a kind."""
-    counter = tmp_path / "count"
-    outcome(start(tmp_path / "counted", FIRN_FAULT=f"{kind}:0:kill", FIRN_FAULT_COUNTER=str(counter)))
-    return counter.stat().st_size
+def broken(folder: Path, kind: str, action: str) -> list[tuple[str, int, str, int, str]]:
+    """One run broken at each fault point in turn, and run again: place, status, complaint, status and output then."""
+    program = [sys.executable, PROGRAM, "inject", str(folder), kind, action, "1"]
+    done = subprocess.run(program, capture_output=True, text=True, timeout=300, check=True)
+    runs = [json.loads(line) for line in done.stdout.splitlines()]
+    # The last one had no more fault points to meet.
+    assert runs[-1][1] == 0
+    assert len(runs) > 15
+    return [(f"{kind} {n}", status, complaint, then, out) for n, status, _, complaint, then, out, _ in runs[:-1]]
 
 
 @pytest.mark.parametrize("kind", ["write", "fsync", "manifest"])
-def test_killed_anywhere_and_run_again_ends_with_the_same_bytes(
+def test_killed_at_every_moment_and_run_again_ends_with_the_same_bytes(
     tmp_path: Path, undisturbed: list[list[str]], kind: str
 ) -> None:
-    total = hits(tmp_path, kind)
-    assert total >= 15
-    # Every moment in turn would take minutes: a stride that meets all stages, and the slow test below for the rest.
-    for n in range(1, total + 1, max(1, total // 3)):
-        killed_at(tmp_path, kind, n, undisturbed)
+    for place, status, _, then, output in broken(tmp_path, kind, "kill"):
+        assert (place, status, then) == (place, -signal.SIGKILL, 0)
+        assert (place, json.loads(output)) == (place, undisturbed)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", ["write", "fsync", "manifest"])
-def test_killed_at_every_moment(tmp_path: Path, undisturbed: list[list[str]], kind: str) -> None:
-    for n in range(1, hits(tmp_path, kind) + 1):
-        killed_at(tmp_path, kind, n, undisturbed)
-
-
-def killed_at(tmp_path: Path, kind: str, n: int, undisturbed: list[list[str]]) -> None:
-    store = tmp_path / f"{kind}{n}"
-    counter = tmp_path / f"{kind}{n}.count"
-    broken = start(store, FIRN_FAULT=f"{kind}:{n}:kill", FIRN_FAULT_COUNTER=str(counter))
-    broken.communicate(timeout=120)
-    # forkserver's workers share the driver's process group, so the whole run dies with signal 9.
-    assert broken.returncode == -9
-    assert outcome(start(store)) == undisturbed
+def test_a_full_disk_is_a_clear_error_and_the_run_goes_on_later(tmp_path: Path, undisturbed: list[list[str]]) -> None:
+    for place, status, complaint, then, output in broken(tmp_path, "any", "enospc"):
+        assert (place, status, then) == (place, StoreError.exit_code, 0)
+        assert "cannot be written: No space left on device" in complaint, place
+        assert "free some space" in complaint, place
+        assert "Traceback" not in complaint, place
+        assert (place, json.loads(output)) == (place, undisturbed)
 
 
 def test_a_worker_that_dies_in_a_write_is_replaced(tmp_path: Path, undisturbed: list[list[str]]) -> None:
@@ -122,16 +118,10 @@ def test_a_worker_that_dies_in_a_write_is_replaced(tmp_path: Path, undisturbed: 
 def test_two_runs_at_once_on_one_folder(tmp_path: Path, undisturbed: list[list[str]]) -> None:
     both = [start(tmp_path, workers=2), start(tmp_path, workers=1)]
     assert [outcome(process) for process in both] == [undisturbed, undisturbed]
-
-
-def test_a_full_disk_is_a_clear_error_and_the_run_goes_on_later(tmp_path: Path, undisturbed: list[list[str]]) -> None:
-    full = start(tmp_path / "s", FIRN_FAULT="write:12:enospc", FIRN_FAULT_COUNTER=str(tmp_path / "c"))
-    _, errors = full.communicate(timeout=120)
-    assert full.returncode == StoreError.exit_code
-    assert "No space left on device" in errors
-    assert "free some space" in errors
-    assert "Traceback" not in errors
-    assert outcome(start(tmp_path / "s")) == undisturbed
+    store = Store(tmp_path)
+    for entry in (entry for manifest in store.manifests() for entry in manifest.files.values()):
+        with open(store.files.path(entry.path), "rb") as file:
+            assert hash_file(file) == entry.hash
 
 
 def test_a_file_where_the_folder_should_be(tmp_path: Path) -> None:
@@ -140,6 +130,18 @@ def test_a_file_where_the_folder_should_be(tmp_path: Path) -> None:
     _, errors = process.communicate(timeout=120)
     assert process.returncode == StoreError.exit_code
     assert "a file stands where a folder is needed" in errors
+
+
+@pytest.mark.parametrize("kind", ["write", "manifest"])
+def test_missing_permission_is_a_clear_error_and_the_run_goes_on_later(
+    tmp_path: Path, undisturbed: list[list[str]], kind: str
+) -> None:
+    refused = start(tmp_path / "s", FIRN_FAULT=f"{kind}:2:eacces", FIRN_FAULT_COUNTER=str(tmp_path / "c"))
+    _, errors = refused.communicate(timeout=120)
+    assert refused.returncode == StoreError.exit_code
+    assert "cannot be written: Permission denied" in errors
+    assert "make the folder writable" in errors
+    assert outcome(start(tmp_path / "s")) == undisturbed
 
 
 def test_documents_that_kill_or_exhaust_their_worker_fail_alone(tmp_path: Path) -> None:

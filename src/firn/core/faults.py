@@ -5,7 +5,7 @@ Off and free unless the environment holds FIRN_FAULT="<kind>:<n>:<action>" with 
 
 - `kill`: SIGKILL to the driver's whole process group, as a power cut would,
 - `exit`: this process alone ends, as a worker killed for memory would,
-- `enospc`: OSError(ENOSPC), as a full disk would.
+- the name of an error (`enospc`, `eacces`): OSError with it, as a full disk or a folder without permission would.
 
 FIRN_FAULT_COUNTER names a file that gets one byte per hit, so that hits count over all processes of a run.
 """
@@ -26,7 +26,7 @@ def hit(kind: str) -> None:
 
 
 def _count(kind: str) -> None:
-    wanted, number, action = _FAULT.split(":")
+    wanted, nth, action = _FAULT.split(":")
     if wanted not in ("any", kind):
         return
     counter = os.open(os.environ["FIRN_FAULT_COUNTER"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -36,13 +36,12 @@ def _count(kind: str) -> None:
         hits = os.lseek(counter, 0, os.SEEK_CUR)
     finally:
         os.close(counter)
-    if hits != int(number):
+    if hits != int(nth):
         return
     if action == "kill":
         os.killpg(os.getpgrp(), signal.SIGKILL)
     elif action == "exit":
         os._exit(70)
-    elif action == "enospc":
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     else:
-        raise ValueError(f"FIRN_FAULT: unknown action {action!r}")
+        number = getattr(errno, action.upper())
+        raise OSError(number, os.strerror(number))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,9 @@ class ShardWriter:
 
     def __init__(self, file: HashingFile, schema: pa.Schema):
         self.file, self.schema, self.rows = file, schema, 0
-        self._parquet = parquet_writer(pa.PythonFile(file, mode="w"), schema)
+        # Parquet writes headers and pages of a few bytes each.
+        self._buffer = io.BufferedWriter(file, buffer_size=1 << 20)
+        self._parquet = parquet_writer(pa.PythonFile(self._buffer, mode="w"), schema)
         self._pending: list[pa.Table] = []
         self._pending_rows = self._pending_bytes = 0
 
@@ -89,7 +92,7 @@ class ShardWriter:
         if not self.file.closed:
             self._flush()
             self._parquet.close()
-            self.file.close()
+            self._buffer.close()
 
 
 def row_bytes(table: pa.Table) -> np.ndarray[Any, np.dtype[np.int64]]:
