@@ -12,7 +12,7 @@ import torch
 # pytest's importlib mode puts no folder on the path.
 sys.path.insert(0, str(Path(__file__).parent))
 
-from model_shapes import SHAPES, model_of
+from model_shapes import OWN_SHAPES, SHAPES, model_of
 
 from firn.model.transformer import Transformer
 
@@ -28,3 +28,8 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture(params=SHAPES)
 def model(request: pytest.FixtureRequest) -> Transformer:
     return model_of(SHAPES[request.param])
+
+
+@pytest.fixture(params=[*SHAPES, *OWN_SHAPES])
+def any_model(request: pytest.FixtureRequest) -> Transformer:
+    return model_of({**SHAPES, **OWN_SHAPES}[request.param])

@@ -87,7 +87,7 @@ def _nats(model: Transformer, inputs_BT: NDArray[np.int64], targets_BT: NDArray[
     # At most 64 M logits at once, whatever the vocabulary.
     rows = max(1, (1 << 26) // model.settings.vocab_size)
     for start in range(0, len(targets_N), rows):
-        logits_NV = model.lm_head(hidden_ND[start : start + rows]).float()
+        logits_NV = model.logits(hidden_ND[start : start + rows])
         nats_N = F.cross_entropy(logits_NV, targets_N[start : start + rows], reduction="none")
         total += float(nats_N.cpu().double().sum())
     return total

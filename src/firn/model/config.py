@@ -1,4 +1,4 @@
-"""The shape of a decoder: one settings class, three presets that people deploy."""
+"""The shape of a decoder: one settings class, and what each preset means by its parts."""
 
 from __future__ import annotations
 
@@ -9,14 +9,41 @@ from pydantic import Field
 from firn.core.errors import RecipeError
 from firn.core.settings import Settings
 
-Preset = Literal["gpt2", "llama", "qwen3"]
+Preset = Literal["gpt2", "llama", "qwen3", "olmo2"]
+Activation = Literal["gelu", "relu2", "swiglu", "geglu"]
+
+
+class RopeScaling(Settings):
+    """Rotary frequencies stretched for a context longer than the one first trained on."""
+
+    kind: Literal["llama3", "yarn"]
+    """llama3: slow frequencies divided by `factor`, fast ones kept (Grattafiori et al. 2024). yarn: the same by a ramp
+    over dimensions, and attention sharpened (Peng et al. 2023)."""
+    factor: float = Field(gt=0)
+    """How many times longer the context becomes."""
+    original_context: int = Field(ge=1)
+    """Context of the first training, in tokens."""
+    low: float = Field(default=1.0, gt=0)
+    """llama3: what turns fewer times than this in the original context is divided by `factor`."""
+    high: float = Field(default=4.0, gt=0)
+    """llama3: what turns more often than this is kept; between `low` and `high` the two are mixed."""
+    beta_fast: float = Field(default=32.0, gt=0)
+    """yarn: turns in the original context above which a frequency is kept."""
+    beta_slow: float = Field(default=1.0, gt=0)
+    """yarn: turns below which it is divided by `factor`."""
+    attention_factor: float | None = Field(default=None, gt=0)
+    """yarn: factor on rotated queries and keys; None: 0.1 ln(factor) + 1 (Peng et al. 2023, equation 22)."""
 
 
 class ModelSettings(Settings):
-    """A dense decoder. The preset fixes the shape's kind; the numbers give its size."""
+    """A dense decoder. The preset fixes the shape's kind; the numbers give its size.
+
+    Fields of the parts (`norm` to `ffn_bias`) are for shapes that no preset has; None means the preset's.
+    """
 
     preset: Preset = "qwen3"
-    """gpt2: learned positions, LayerNorm, GELU, biases. llama: rotary, RMSNorm, SwiGLU. qwen3: llama with QK-norm."""
+    """gpt2: learned positions, LayerNorm, GELU, biases. llama: rotary, RMSNorm, SwiGLU. qwen3: llama with QK-norm.
+    olmo2: llama with each block's norms behind attention and feed-forward, and QK-norm over all heads."""
     vocab_size: int = Field(default=0, ge=0)
     """Rows of the embedding table; 0 lets the run take it from the tokenizer."""
     context: int = Field(default=256, ge=1)
@@ -32,15 +59,42 @@ class ModelSettings(Settings):
     head_width: int = Field(default=0, ge=0)
     """Width of one head; 0 means width / heads."""
     ffn_width: int = Field(default=0, ge=0)
-    """Hidden width of the feed-forward layer; 0 means 4 width (gpt2) or 8/3 width rounded up to a multiple of 64."""
+    """Hidden width of the feed-forward layer; 0 means 4 width, and where it is gated 8/3 width rounded up to a multiple
+    of 64."""
     tied: bool = False
     """Whether the output head shares the embedding table. GPT-2 as published ties them."""
     normalise_embedding: bool = False
-    """RMSNorm without weight on the embedding's output (llama, qwen3). Folded into the table at export."""
+    """RMSNorm without weight on the embedding's output (rotary shapes). Folded into the table at export."""
     rope_theta: float = Field(default=10_000.0, gt=0)
     """Base of the rotary frequencies."""
+    rope_scaling: RopeScaling | None = None
+    """Stretched rotary frequencies, for a longer context."""
     norm_eps: float = Field(default=1e-6, gt=0)
     """Added to the variance in every norm."""
+    norm: Literal["layer", "rms"] | None = None
+    """LayerNorm or RMSNorm."""
+    post_norm: bool | None = None
+    """Whether each block's norms stand behind attention and feed-forward (OLMo 2) and not before them."""
+    qk_norm: Literal["none", "head", "all"] | None = None
+    """RMSNorm on queries and keys: over each head (Qwen3), or over all heads at once (OLMo 2)."""
+    activation: Activation | None = None
+    """Of the feed-forward layer. swiglu and geglu are gated: three matrices. relu2: squared ReLU (So et al. 2021)."""
+    attention_bias: bool | None = None
+    """Biases on q, k, v and o."""
+    ffn_bias: bool | None = None
+    """Biases in the feed-forward layer."""
+    windows: tuple[int, ...] = ()
+    """Sliding windows by layer, the pattern repeated: how many tokens each one sees, itself included; 0: all before
+    it. (256, 256, 256, 0) is three local layers for each global one. Empty: every layer sees all."""
+    attention_softcap: float | None = Field(default=None, gt=0)
+    """Attention scores s become cap tanh(s / cap) (Gemma 2, Riviere et al. 2024)."""
+    logit_softcap: float | None = Field(default=None, gt=0)
+    """The same for logits."""
+    residual_scale: float = Field(default=1.0, gt=0)
+    """Factor on what each block adds to the residual stream. Folded into the weights at export."""
+    z_loss: float = Field(default=0.0, ge=0)
+    """Weight of the mean squared log of the softmax's denominator in the training loss: 1e-4 in PaLM (Chowdhery et al.
+    2022), 1e-5 in OLMo 2. Keeps logits from drifting."""
 
     def model_post_init(self, _: Any) -> None:
         if not self.head_width and self.width % self.heads:
@@ -79,6 +133,18 @@ class ModelSettings(Settings):
                 key="model.head_width",
                 mend="choose an even one",
             )
+        if self.preset == "gpt2" and self.rope_scaling is not None:
+            raise RecipeError(
+                "GPT-2 has learned positions, nothing that could be stretched",
+                key="model.rope_scaling",
+                mend="leave it out, or take a rotary preset",
+            )
+        if any(window < 0 for window in self.windows):
+            raise RecipeError(
+                f"a window of {min(self.windows)} tokens",
+                key="model.windows",
+                mend="give numbers of tokens, 0 for a layer that sees all",
+            )
 
     @property
     def head_size(self) -> int:
@@ -95,36 +161,43 @@ class ModelSettings(Settings):
         """Width of the feed-forward layer, resolved."""
         if self.ffn_width:
             return self.ffn_width
-        return 4 * self.width if self.preset == "gpt2" else -(-8 * self.width // 3 // 64) * 64
+        return -(-8 * self.width // 3 // 64) * 64 if self.is_gated else 4 * self.width
 
     @property
-    def is_gpt2(self) -> bool:
-        """Learned positions, LayerNorm, GELU and biases."""
+    def learned_positions(self) -> bool:
+        """A table of positions, added to the embedding; else queries and keys are rotated."""
         return self.preset == "gpt2"
 
     @property
-    def qk_norm(self) -> bool:
-        """RMSNorm on every query and key head."""
-        return self.preset == "qwen3"
+    def parts(self) -> Parts:
+        """What the blocks are made of: the preset's parts, and the settings' own where they name one."""
+        own = {name: getattr(self, name) for name in Parts.model_fields}
+        return PARTS[self.preset].model_copy(update={name: part for name, part in own.items() if part is not None})
+
+    @property
+    def is_gated(self) -> bool:
+        """Whether the feed-forward layer has a gate, and so three matrices."""
+        return self.parts.activation in ("swiglu", "geglu")
+
+    def window(self, layer: int) -> int:
+        """How many tokens each token of this layer sees, itself included; 0: all before it."""
+        return self.windows[layer % len(self.windows)] if self.windows else 0
 
 
-def _gpt2(layers: int, width: int, heads: int) -> ModelSettings:
-    return ModelSettings(
-        preset="gpt2",
-        vocab_size=50257,
-        context=1024,
-        layers=layers,
-        width=width,
-        heads=heads,
-        tied=True,
-        norm_eps=1e-5,
-    )
+class Parts(Settings):
+    """What the blocks of a decoder are made of; fields as in ModelSettings."""
+
+    norm: Literal["layer", "rms"] = "rms"
+    post_norm: bool = False
+    qk_norm: Literal["none", "head", "all"] = "none"
+    activation: Activation = "swiglu"
+    attention_bias: bool = False
+    ffn_bias: bool = False
 
 
-#: Sizes of GPT-2 as published (Radford et al. 2019, table 2; vocabulary and context as released).
-GPT2_SIZES: dict[str, ModelSettings] = {
-    "gpt2-small": _gpt2(12, 768, 12),
-    "gpt2-medium": _gpt2(24, 1024, 16),
-    "gpt2-large": _gpt2(36, 1280, 20),
-    "gpt2-xl": _gpt2(48, 1600, 25),
+PARTS: dict[Preset, Parts] = {
+    "gpt2": Parts(norm="layer", activation="gelu", attention_bias=True, ffn_bias=True),
+    "llama": Parts(),
+    "qwen3": Parts(qk_norm="head"),
+    "olmo2": Parts(post_norm=True, qk_norm="all"),
 }

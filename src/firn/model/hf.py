@@ -1,7 +1,6 @@
 """Hugging Face folders: written so that transformers, vLLM and llama.cpp open them, and read back.
 
-Llama and Qwen3 folders hold the weights under the names they have here; GPT-2 keeps its own (fused attention matrix,
-transposed). Only safetensors are read, never pickles.
+Only safetensors are read, never pickles, and tensor by tensor: a model is never in memory twice.
 """
 
 from __future__ import annotations
@@ -11,27 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from safetensors.torch import save as save_tensors
-from torch import Tensor
+from torch import Tensor, nn
 
 from firn.core.errors import FormatError
 from firn.core.files import atomic_write
-from firn.model.config import ModelSettings
-from firn.model.hf_config import read_config, to_config
+from firn.model.hf_config import MAX_LAYERS, architecture, read_config, to_config, unexportable
+from firn.model.hf_names import Stored, made, stored
+from firn.model.tensor_files import TensorFiles, write_tensors
 from firn.model.transformer import Transformer
 
-#: GPT-2's names, by ours. Matrices are stored [in, out]; q, k and v side by side.
-_GPT2_TOP = {"embed_tokens": "transformer.wte", "embed_positions": "transformer.wpe", "norm": "transformer.ln_f"}
-_GPT2_NAMES = {
-    "input_layernorm": "ln_1",
-    "post_attention_layernorm": "ln_2",
-    "self_attn.o_proj": "attn.c_proj",
-    "mlp.up_proj": "mlp.c_fc",
-    "mlp.down_proj": "mlp.c_proj",
-}
+#: Largest file of weights: what transformers writes by default.
+SHARD_BYTES = 5 * 10**9
 
 #: Buffers that older writers stored and everyone computes.
 _BUFFERS = ("rotary_emb.inv_freq", ".attn.bias", ".attn.masked_bias")
@@ -44,19 +33,41 @@ def save(
     card: str | None = None,
     *,
     end_of_text: int | None = None,
+    dtype: torch.dtype = torch.float32,
+    shard_bytes: int = SHARD_BYTES,
 ) -> None:
-    """Write config.json, model.safetensors (fp32), generation_config.json, and tokenizer and README.md where given.
+    """Write config.json, the weights, generation_config.json, and tokenizer and README.md where given.
 
     end_of_text: the token id that ends a document, and so begins and ends a text for those who read the folder.
-    A normalised embedding is folded into its table, so that `load` gives a model that computes the same without the
-    norm. Each file is whole or absent at any moment; the weights come first. Raises StoreError.
+    dtype: fp32, bf16 or fp16. shard_bytes: largest file of weights; a larger model is several files and an index.
+    What only we compute (a normalised embedding, a residual scale) is folded into the weights, so that `load` gives a
+    model that computes the same without. A shape that transformers does not compute is written under our own names,
+    config.json says why, and only `load` reads it. Each file is whole or absent at any moment; the weights come first.
+    Raises StoreError.
     """
-    folder = Path(folder)
+    folder, s = Path(folder), model.settings
+    own = dict(model.named_parameters())
+    if unexportable(s) is None:
+        tensors = made(stored(architecture(s), list(own)), own, s)
+    else:
+        tensors = made(_own(own), own, None)
     with torch.no_grad():
-        tensors = {name: tensor.cpu().float().contiguous() for name, tensor in _to_hf(model).items()}
-    atomic_write(folder / "model.safetensors", save_tensors(tensors, metadata={"format": "pt"}))
+        write_tensors(folder, tensors, dtype, shard_bytes)
+    config = to_config(s, str(dtype).removeprefix("torch."))
+    write_beside(folder, config, tokenizer_json, card, end_of_text, s.context)
+
+
+def write_beside(
+    folder: Path,
+    config: dict[str, Any],
+    tokenizer_json: bytes | None,
+    card: str | None,
+    end_of_text: int | None,
+    context: int,
+) -> None:
+    """What lies beside the weights: config.json, generation_config.json, tokenizer, model card. Raises StoreError."""
     special = {} if end_of_text is None else {"bos_token_id": end_of_text, "eos_token_id": end_of_text}
-    _write_json(folder / "config.json", {**to_config(model.settings), **special})
+    _write_json(folder / "config.json", {**config, **special})
     _write_json(folder / "generation_config.json", {"_from_model_config": True, **special})
     if tokenizer_json is not None:
         atomic_write(folder / "tokenizer.json", tokenizer_json)
@@ -66,7 +77,7 @@ def save(
             folder / "tokenizer_config.json",
             {
                 "tokenizer_class": "PreTrainedTokenizerFast",
-                "model_max_length": model.settings.context,
+                "model_max_length": context,
                 "clean_up_tokenization_spaces": False,
                 **named,
             },
@@ -81,128 +92,60 @@ def load(folder: str | Path) -> Transformer:
     The folder may come from anywhere: no memory is taken for weights that its files do not hold.
     """
     folder = Path(folder)
-    settings = read_config(folder / "config.json")
-    tensors, files = _read(folder)
-    if settings.layers > len(tensors):
-        raise FormatError(
-            f"{settings.layers} layers, but {len(tensors)} tensors beside it",
-            where=str(folder / "config.json"),
-            key="num_hidden_layers",
-        )
-    try:
-        with torch.device("meta"):
-            model = Transformer(settings)
-    except (RuntimeError, OverflowError, TypeError) as error:  # what torch makes of sizes beyond all memory
-        raise FormatError("describes a model that cannot be", where=str(folder / "config.json")) from error
-    wanted = _to_hf(model)
-    found = {}
-    for name, tensor in tensors.items():
-        # Folders of a model without its head leave the first part of the names out.
-        full = next((n for n in (name, f"model.{name}", f"transformer.{name}") if n in wanted), None)
-        if full is not None:
-            _check(tensor, wanted[full], files[name], name)
-            found[full] = tensor
-        elif not name.endswith(_BUFFERS) and not (settings.tied and name == "lm_head.weight"):
-            raise FormatError("unexpected tensor", where=str(files[name]), key=name)
-    for name in wanted:
-        if name not in found:
-            raise FormatError("the tensor is missing", where=str(next(iter(files.values()))), key=name)
-    model.to_empty(device="cpu").tie()
-    with torch.no_grad():
-        own = _from_hf(found, settings)
-        for name, parameter in model.named_parameters():
-            parameter.copy_(own[name])
+    config = folder / "config.json"
+    settings = read_config(config)
+    with TensorFiles(folder) as files:
+        check_layers(settings.layers, len(files), config)
+        try:
+            with torch.device("meta"):
+                model = Transformer(settings)
+        except (RuntimeError, OverflowError, TypeError) as error:  # what torch makes of sizes beyond all memory
+            raise FormatError("describes a model that cannot be", where=str(config)) from error
+        names = [name for name, _ in model.named_parameters()]
+        is_ours = unexportable(settings) is not None
+        tensors = _own(names) if is_ours else stored(architecture(settings), names)
+        ignored = ("lm_head.weight",) if settings.tied else ()
+        fill(model, files, tensors, ignored)
+        model.tie()
     return model
 
 
-def _read(folder: Path) -> tuple[dict[str, Tensor], dict[str, Path]]:
-    """Tensors by name, and the file that each came from: model.safetensors, or the files that its index names."""
-    index = folder / "model.safetensors.index.json"
-    names = ["model.safetensors"]
-    if index.exists():
-        try:
-            names = sorted(set(json.loads(index.read_bytes())["weight_map"].values()))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise FormatError(f"is not an index of tensors: {error}", where=str(index)) from error
-        for name in names:
-            if not isinstance(name, str) or name != Path(name).name:
-                raise FormatError(f"names a file outside its folder: {name!r}", where=str(index), key="weight_map")
-    tensors: dict[str, Tensor] = {}
-    files: dict[str, Path] = {}
-    for name in names:
-        file = folder / name
-        try:
-            part = load_file(file)
-        except OSError as error:
-            raise FormatError(f"cannot be read: {error.strerror or error}", where=str(file)) from error
-        except SafetensorError as error:
-            raise FormatError(f"is not a safetensors file: {error}", where=str(file)) from error
-        tensors |= part
-        files |= dict.fromkeys(part, file)
-    if not tensors:
-        raise FormatError("holds no tensors", where=str(folder / names[0]) if names else str(index))
-    return tensors, files
+def check_layers(layers: int, tensors: int, config: Path) -> None:
+    """Raises FormatError where there are more layers than tensors, before anything is built for them."""
+    if layers > min(tensors, MAX_LAYERS):
+        raise FormatError(
+            f"{layers} layers, but {tensors} tensors beside it", where=str(config), key="num_hidden_layers"
+        )
 
 
-def _check(tensor: Tensor, wanted: Tensor, file: Path, name: str) -> None:
-    if tensor.shape != wanted.shape:
-        shapes = f"{list(tensor.shape)}, config.json says {list(wanted.shape)}"
-        raise FormatError(f"the tensor has shape {shapes}", where=str(file), key=name)
-    if tensor.dtype not in (torch.float32, torch.bfloat16, torch.float16, torch.float64):
-        raise FormatError(f"the tensor is quantised or no number: {tensor.dtype}", where=str(file), key=name)
+def fill(model: nn.Module, files: TensorFiles, tensors: dict[str, Stored], ignored: tuple[str, ...]) -> None:
+    """Give memory on the CPU to a model on the meta device, and set it from files. Nothing is read before all fits."""
+    shapes = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
+    found: dict[str, str] = {}
+    for name in files:
+        # Folders of a model without its head leave the first part of the names out.
+        full = next((n for n in (name, f"model.{name}", f"transformer.{name}") if n in tensors), None)
+        if full is None:
+            if name in ignored or name.endswith(_BUFFERS):
+                continue
+            raise FormatError("unexpected tensor", where=str(files.files[name]), key=name)
+        if full in found:
+            raise FormatError(f"the tensor is there as {found[full]}, too", where=str(files.files[name]), key=name)
+        files.check(name, tensors[full].shape(shapes))
+        found[full] = name
+    for full in tensors:
+        if full not in found:
+            raise FormatError("the tensor is missing", where=str(next(iter(files.files.values()))), key=full)
+    model.to_empty(device="cpu")
+    parameters: dict[str, Tensor] = dict(model.named_parameters(remove_duplicate=False))
+    with torch.no_grad():
+        for full, name in found.items():
+            for own, value in tensors[full].split(files.read(name), shapes).items():
+                parameters[own].copy_(value)
 
 
-def _to_hf(model: Transformer) -> dict[str, Tensor]:
-    """Tensors under the names that transformers gives them; a tied head is left out."""
-    own: dict[str, Tensor] = dict(model.named_parameters())
-    if model.settings.is_gpt2:
-        return _to_gpt2(own)
-    if model.settings.normalise_embedding:
-        table = own["embed_tokens.weight"]
-        own["embed_tokens.weight"] = F.rms_norm(table, (table.shape[1],), eps=model.settings.norm_eps)
-    return {name if name.startswith("lm_head") else f"model.{name}": tensor for name, tensor in own.items()}
-
-
-def _from_hf(tensors: dict[str, Tensor], settings: ModelSettings) -> dict[str, Tensor]:
-    if settings.is_gpt2:
-        return _from_gpt2(tensors, settings)
-    return {name.removeprefix("model."): tensor for name, tensor in tensors.items()}
-
-
-def _to_gpt2(own: dict[str, Tensor]) -> dict[str, Tensor]:
-    out = {}
-    for name, tensor in own.items():
-        module, kind = name.rsplit(".", 1)
-        if not module.startswith("layers."):
-            out[f"{_GPT2_TOP.get(module, module)}.{kind}"] = tensor
-            continue
-        _, layer, inner = module.split(".", 2)
-        prefix = f"transformer.h.{layer}"
-        if inner == "self_attn.q_proj":
-            parts = [own[name.replace("q_proj", f"{x}_proj")] for x in "qkv"]
-            out[f"{prefix}.attn.c_attn.{kind}"] = torch.cat(parts).T if kind == "weight" else torch.cat(parts)
-        elif inner not in ("self_attn.k_proj", "self_attn.v_proj"):
-            out[f"{prefix}.{_GPT2_NAMES[inner]}.{kind}"] = tensor.T if tensor.ndim == 2 else tensor
-    return out
-
-
-def _from_gpt2(tensors: dict[str, Tensor], settings: ModelSettings) -> dict[str, Tensor]:
-    top = {theirs: ours for ours, theirs in _GPT2_TOP.items()}
-    names = {theirs: ours for ours, theirs in _GPT2_NAMES.items()}
-    out = {}
-    for name, tensor in tensors.items():
-        module, kind = name.rsplit(".", 1)
-        if not module.startswith("transformer.h."):
-            out[f"{top.get(module, module)}.{kind}"] = tensor
-            continue
-        layer, inner = module.removeprefix("transformer.h.").split(".", 1)
-        straight = tensor.T if tensor.ndim == 2 else tensor
-        if inner == "attn.c_attn":
-            for x, part in zip("qkv", straight.split(settings.width), strict=True):
-                out[f"layers.{layer}.self_attn.{x}_proj.{kind}"] = part
-        else:
-            out[f"layers.{layer}.{names[inner]}.{kind}"] = straight
-    return out
+def _own(names: Any) -> dict[str, Stored]:
+    return {name: Stored(name, (name,)) for name in names}
 
 
 def _token_text(tokenizer_json: bytes, id: int | None) -> str | None:

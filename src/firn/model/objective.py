@@ -1,33 +1,124 @@
-"""The causal objective, fused with the head so that the logits of a whole batch never exist at once."""
+"""Cross-entropy fused with the head, so that the logits of a whole batch never exist at once."""
 
 from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
+from torch.autograd.function import once_differentiable
 
 #: Rows of logits that exist at once: 2,048 x 50,257 in fp32 are 0.4 GB.
 CHUNK = 2048
 
 
-def _chunk_loss(hidden_ND: Tensor, head_VD: Tensor, targets_N: Tensor) -> Tensor:
-    logits_NV = F.linear(hidden_ND, head_VD).float()
-    return F.cross_entropy(logits_NV, targets_N, ignore_index=-1, reduction="sum")
+class Losses(NamedTuple):
+    """total: what to minimise, summed over targets, a scalar in fp32. nats: -ln p of every target [B, T] in fp32, 0
+    where there is none; without the z-loss, and without a gradient."""
+
+    total: Tensor
+    nats: Tensor
+
+
+def softcapped(logits: Tensor, cap: float | None) -> Tensor:
+    """cap tanh(logits / cap) (Gemma 2, Riviere et al. 2024); as they are where there is no cap."""
+    return logits if cap is None else cap * torch.tanh(logits / cap)
+
+
+def token_losses(
+    hidden_BTD: Tensor,
+    head_VD: Tensor,
+    targets_BT: Tensor,
+    *,
+    bias_V: Tensor | None = None,
+    chunk: int = CHUNK,
+    softcap: float | None = None,
+    z_loss: float = 0.0,
+) -> Losses:
+    """The losses of every target that is not -1.
+
+    hidden_BTD: final states. head_VD, bias_V: the output matrix and its bias. targets_BT: int64. softcap: on logits.
+    z_loss: weight of ln(Z)^2, Z the softmax's denominator. The gradients of states and head are computed with the
+    forward pass, chunk by chunk: three products with the head instead of the four of computing the logits again.
+    """
+    total, nats_N = _Fused.apply(
+        hidden_BTD.flatten(0, -2), head_VD, bias_V, targets_BT.flatten(), chunk, softcap, z_loss
+    )
+    return Losses(total, nats_N.view(targets_BT.shape))
 
 
 def next_token_loss(hidden_BTD: Tensor, head_VD: Tensor, targets_BT: Tensor, chunk: int = CHUNK) -> Tensor:
-    """Sum over targets != -1 of -ln p(target), in nats: a scalar of dtype fp32.
+    """Sum over targets != -1 of -ln p(target), in nats: a scalar of dtype fp32. As `token_losses`."""
+    return token_losses(hidden_BTD, head_VD, targets_BT, chunk=chunk).total
 
-    hidden_BTD: final states. head_VD: the output matrix. targets_BT: int64, -1 where nothing is to be predicted.
-    Beyond one chunk the backward pass computes the logits again instead of keeping them.
-    """
-    hidden_ND, targets_N = hidden_BTD.flatten(0, 1), targets_BT.flatten()
-    head_VD = head_VD.to(hidden_ND.dtype)
-    if len(targets_N) <= chunk:
-        return _chunk_loss(hidden_ND, head_VD, targets_N)
-    total = torch.zeros((), dtype=torch.float32, device=hidden_ND.device)
-    for start in range(0, len(targets_N), chunk):
-        part = hidden_ND[start : start + chunk], head_VD, targets_N[start : start + chunk]
-        total = total + checkpoint(_chunk_loss, *part, use_reentrant=False)
-    return total
+
+def by_source(nats_BT: Tensor, targets_BT: Tensor, sources: Sequence[str]) -> dict[str, tuple[float, int]]:
+    """For every source, in order of its name: sum of nats, number of targets. sources: of each window, [B]."""
+    nats_B, counts_B = nats_BT.double().sum(1).tolist(), (targets_BT >= 0).sum(1).tolist()
+    nats, counts = defaultdict[str, float](float), defaultdict[str, int](int)
+    for source, window_nats, count in zip(sources, nats_B, counts_B, strict=True):
+        nats[source] += window_nats
+        counts[source] += count
+    return {source: (nats[source], counts[source]) for source in sorted(nats)}
+
+
+class _Fused(torch.autograd.Function):
+    """(sum of losses, nats by target), with gradients of the sum alone."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        hidden_ND: Tensor,
+        head_VD: Tensor,
+        bias_V: Tensor | None,
+        targets_N: Tensor,
+        chunk: int,
+        softcap: float | None,
+        z_loss: float,
+    ) -> tuple[Tensor, Tensor]:
+        used_VD = head_VD.to(hidden_ND.dtype)
+        used_V = None if bias_V is None else bias_V.to(hidden_ND.dtype)
+        needed = ctx.needs_input_grad[:3]
+        d_hidden_ND = torch.empty_like(hidden_ND) if needed[0] else None
+        d_head_VD = torch.zeros_like(head_VD, dtype=torch.float32) if needed[1] else None
+        d_bias_V = torch.zeros_like(bias_V, dtype=torch.float32) if bias_V is not None and needed[2] else None
+        nats_N = torch.empty(len(targets_N), dtype=torch.float32, device=hidden_ND.device)
+        total = torch.zeros((), dtype=torch.float32, device=hidden_ND.device)
+        for start in range(0, len(targets_N), chunk):
+            rows = slice(start, start + chunk)
+            states_MD, wanted_M = hidden_ND[rows], targets_N[rows]
+            counts_M = (wanted_M >= 0).float()
+            logits_MV = softcapped(F.linear(states_MD, used_VD, used_V).float(), softcap)
+            log_z_M = logits_MV.logsumexp(1)
+            chosen_M1 = wanted_M.clamp(min=0)[:, None]
+            nats_N[rows] = (log_z_M - logits_MV.gather(1, chosen_M1)[:, 0]) * counts_M
+            total += nats_N[rows].sum()
+            if z_loss:
+                total += z_loss * (log_z_M.square() * counts_M).sum()
+            if not any(needed):
+                continue
+            # d loss / d logits = (1 + 2 z ln Z) softmax - onehot; through the cap times 1 - (logits / cap)^2.
+            slope_M = counts_M if not z_loss else counts_M * (1 + 2 * z_loss * log_z_M)
+            d_MV = (logits_MV - log_z_M[:, None]).exp_().mul_(slope_M[:, None])
+            d_MV.scatter_add_(1, chosen_M1, -counts_M[:, None])
+            if softcap is not None:
+                d_MV *= 1 - (logits_MV / softcap).square()
+            if d_bias_V is not None:
+                d_bias_V += d_MV.sum(0)
+            d_MV = d_MV.to(hidden_ND.dtype)
+            if d_hidden_ND is not None:
+                torch.mm(d_MV, used_VD, out=d_hidden_ND[rows])
+            if d_head_VD is not None:
+                d_head_VD += d_MV.T @ states_MD
+        ctx.save_for_backward(d_hidden_ND, d_head_VD, d_bias_V)
+        ctx.mark_non_differentiable(nats_N)
+        return total, nats_N
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+        scaled = [None if saved is None else saved * upstream.to(saved.dtype) for saved in ctx.saved_tensors]
+        return (*scaled, None, None, None, None)
