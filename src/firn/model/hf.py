@@ -93,20 +93,18 @@ def load(folder: str | Path) -> Transformer:
     """
     folder = Path(folder)
     config = folder / "config.json"
-    settings = read_config(config)
-    with TensorFiles(folder) as files:
-        check_layers(settings.layers, len(files), config)
-        try:
-            with torch.device("meta"):
-                model = Transformer(settings)
-        except (RuntimeError, OverflowError, TypeError) as error:  # what torch makes of sizes beyond all memory
-            raise FormatError("describes a model that cannot be", where=str(config)) from error
-        names = [name for name, _ in model.named_parameters()]
-        is_ours = unexportable(settings) is not None
-        tensors = _own(names) if is_ours else stored(architecture(settings), names)
-        ignored = ("lm_head.weight",) if settings.tied else ()
-        fill(model, files, tensors, ignored)
-        model.tie()
+    kind, settings = read_config(config)
+    files = TensorFiles(folder)
+    check_layers(settings.layers, len(files.entries), config)
+    try:
+        with torch.device("meta"):
+            model = Transformer(settings)
+    except (RuntimeError, OverflowError, TypeError) as error:  # what torch makes of sizes beyond all memory
+        raise FormatError("describes a model that cannot be", where=str(config)) from error
+    names = [name for name, _ in model.named_parameters()]
+    tensors = _own(names) if kind is None else stored(kind, names)
+    fill(model, files, tensors, ignored=("lm_head.weight",) if settings.tied else ())
+    model.tie()
     return model
 
 
@@ -122,20 +120,20 @@ def fill(model: nn.Module, files: TensorFiles, tensors: dict[str, Stored], ignor
     """Give memory on the CPU to a model on the meta device, and set it from files. Nothing is read before all fits."""
     shapes = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
     found: dict[str, str] = {}
-    for name in files:
+    for name, entry in files.entries.items():
         # Folders of a model without its head leave the first part of the names out.
         full = next((n for n in (name, f"model.{name}", f"transformer.{name}") if n in tensors), None)
         if full is None:
             if name in ignored or name.endswith(_BUFFERS):
                 continue
-            raise FormatError("unexpected tensor", where=str(files.files[name]), key=name)
+            raise FormatError("unexpected tensor", where=str(entry.file), key=name)
         if full in found:
-            raise FormatError(f"the tensor is there as {found[full]}, too", where=str(files.files[name]), key=name)
+            raise FormatError(f"the tensor is there as {found[full]}, too", where=str(entry.file), key=name)
         files.check(name, tensors[full].shape(shapes))
         found[full] = name
     for full in tensors:
         if full not in found:
-            raise FormatError("the tensor is missing", where=str(next(iter(files.files.values()))), key=full)
+            raise FormatError("the tensor is missing", where=str(next(iter(files.entries.values())).file), key=full)
     model.to_empty(device="cpu")
     parameters: dict[str, Tensor] = dict(model.named_parameters(remove_duplicate=False))
     with torch.no_grad():

@@ -153,8 +153,11 @@ def _rope(scaling: RopeScaling | None) -> dict[str, Any]:
     return {**common, "beta_fast": scaling.beta_fast, "beta_slow": scaling.beta_slow, **sharpened}
 
 
-def read_config(file: Path) -> ModelSettings:
-    """The settings that a config.json describes. Raises FormatError for one that is not of our shapes."""
+def read_config(file: Path) -> tuple[Preset | None, ModelSettings]:
+    """The architecture and the settings that a config.json describes; None: written under our own names.
+
+    Raises FormatError for one that is not of our shapes.
+    """
     config = read_json(file)
     if not isinstance(config, dict):
         raise FormatError("is not a JSON object", where=str(file))
@@ -175,7 +178,7 @@ def read_config(file: Path) -> ModelSettings:
         raise FormatError(first["msg"], where=str(file), key=".".join(map(str, first["loc"]))) from error
     if settings.vocab_size < 1:
         raise FormatError("must be 1 or more", where=str(file), key="vocab_size")
-    return settings
+    return kind, settings
 
 
 def _settings(kind: Preset, config: dict[str, Any], file: Path) -> ModelSettings:

@@ -10,8 +10,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +22,7 @@ from firn.core.errors import FormatError
 from firn.core.files import Files, atomic_write, store_error, sync_folder
 
 _NAMES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16"}
-_READ = {"F64", "F32", "BF16", "F16"}
+_READ = {"F64": torch.float64, "F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
 _WHOLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
 # Longest index that is read; one of 100,000 tensors has about 10 MB.
 _LONGEST = 64 << 20
@@ -97,63 +96,74 @@ def _write(folder: Path, file: str, tensors: Mapping[str, Made], names: list[str
         (folder / temporary).unlink(missing_ok=True)
 
 
+class Entry(NamedTuple):
+    """Where a tensor lies: bytes [start, stop) of a file."""
+
+    file: Path
+    dtype: str
+    shape: tuple[int, ...]
+    start: int
+    stop: int
+
+
 class TensorFiles:
-    """The tensors of a folder, read one at a time; used in `with`. Raises FormatError naming the file."""
+    """The tensors of a folder, read one at a time. Raises FormatError naming the file."""
 
     def __init__(self, folder: Path):
-        self._stack = ExitStack()
-        self.files: dict[str, Path] = {}
-        """By tensor, the file that holds it."""
-        self._open: dict[Path, Any] = {}
-        try:
-            for file in _files(folder):
-                for name in self._opened(file).keys():  # noqa: SIM118 - it has keys, and is no mapping
-                    if name in self.files:
-                        raise FormatError(f"the tensor is in {self.files[name].name}, too", where=str(file), key=name)
-                    self.files[name] = file
-        except BaseException:
-            self._stack.close()
-            raise
-        if not self.files:
+        self.entries: dict[str, Entry] = {}
+        for file in _files(folder):
+            for name, entry in _entries(file).items():
+                if name in self.entries:
+                    problem = f"the tensor is in {self.entries[name].file.name}, too"
+                    raise FormatError(problem, where=str(file), key=name)
+                self.entries[name] = entry
+        if not self.entries:
             raise FormatError("holds no tensors", where=str(folder / _WHOLE))
-
-    def __enter__(self) -> TensorFiles:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.files)
-
-    def __len__(self) -> int:
-        return len(self.files)
 
     def check(self, name: str, shape: tuple[int, ...]) -> None:
         """Raises FormatError where the tensor has another shape, or no numbers that we read."""
-        file = self.files[name]
-        found = self._open[file].get_slice(name)
-        if found.get_dtype() not in _READ:
-            raise FormatError(f"the tensor is quantised or no number: {found.get_dtype()}", where=str(file), key=name)
-        if tuple(found.get_shape()) != shape:
-            shapes = f"{list(found.get_shape())}, config.json says {list(shape)}"
-            raise FormatError(f"the tensor has shape {shapes}", where=str(file), key=name)
+        entry = self.entries[name]
+        if entry.dtype not in _READ:
+            problem = f"the tensor is quantised or no number: {entry.dtype}"
+            raise FormatError(problem, where=str(entry.file), key=name)
+        if entry.shape != shape:
+            problem = f"the tensor has shape {list(entry.shape)}, config.json says {list(shape)}"
+            raise FormatError(problem, where=str(entry.file), key=name)
 
     def read(self, name: str) -> Tensor:
-        """The tensor. Its bytes may lie in the file's mapped pages: copy it, do not keep it."""
-        tensor: Tensor = self._open[self.files[name]].get_tensor(name)
+        """The tensor, in the dtype of the file."""
+        entry = self.entries[name]
+        tensor = torch.empty(entry.shape, dtype=_READ[entry.dtype])
+        try:
+            with entry.file.open("rb") as stream:
+                stream.seek(entry.start)
+                # Not mapped into memory: mapped pages would count as a second copy.
+                if stream.readinto(memoryview(tensor.flatten().view(torch.uint8).numpy())) != entry.stop - entry.start:
+                    raise OSError("it became shorter")
+        except OSError as error:
+            raise FormatError(f"cannot be read: {error}", where=str(entry.file), key=name) from error
         return tensor
 
-    def _opened(self, file: Path) -> Any:
-        if not file.is_file():  # a pipe would be waited for, for ever
-            raise FormatError("cannot be read: there is no such file", where=str(file))
-        try:
-            self._open[file] = self._stack.enter_context(safe_open(file, framework="pt"))
-        except OSError as error:
-            raise FormatError(f"cannot be read: {error.strerror or error}", where=str(file)) from error
-        except SafetensorError as error:
-            raise FormatError(f"is not a safetensors file: {error}", where=str(file)) from error
-        return self._open[file]
+
+def _entries(file: Path) -> dict[str, Entry]:
+    """What the header of a file says, checked by the library: no tensor reaches beyond the file or into another."""
+    if not file.is_file():  # a pipe would be waited for, for ever
+        raise FormatError("cannot be read: there is no such file", where=str(file))
+    try:
+        with safe_open(file, framework="pt"):
+            pass
+        with file.open("rb") as stream:
+            length = int.from_bytes(stream.read(8), "little")
+            header = json.loads(stream.read(length))
+    except OSError as error:
+        raise FormatError(f"cannot be read: {error.strerror or error}", where=str(file)) from error
+    except (SafetensorError, ValueError, RecursionError) as error:
+        raise FormatError(f"is not a safetensors file: {error}", where=str(file)) from error
+    header.pop("__metadata__", None)
+    return {
+        name: Entry(file, found["dtype"], tuple(found["shape"]), *(8 + length + at for at in found["data_offsets"]))
+        for name, found in header.items()
+    }
 
 
 def _files(folder: Path) -> list[Path]:
