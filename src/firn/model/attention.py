@@ -7,6 +7,7 @@ of the S tokens; more keys than queries come from a cache.
              CPU faster than a dense mask, because what is not seen is not computed.
     varlen   flash attention over documents of unequal length: CUDA, 16-bit.
     flex     FlexAttention: CUDA, whatever the other two cannot do (soft-caps, fp32). On a CPU forward only.
+    blocks   firn's own for training on a CPU in bf16, where torch's kernel is two to three times slower.
     dense    a matrix of what sees what: the definition that the others are tested against; also for the few queries
              that a cache is asked for at once.
 """
@@ -25,7 +26,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-Backend = Literal["sdpa", "varlen", "flex", "dense"]
+from firn.model.blocks import causal_attention
+
+Backend = Literal["sdpa", "varlen", "flex", "blocks", "dense"]
 
 #: Queries of one stretch of a sliding window, at least. Shorter ones are not worth a call.
 _STRETCH = 128
@@ -118,6 +121,9 @@ def choose(q_BHTE: Tensor, k_BKSE: Tensor, mask: Mask, softcap: float | None) ->
     if T != S:
         return "dense" if T > 1 or softcap is not None else "sdpa"
     is_cut = mask.documents is not None or _is_within(mask.before, S) or mask.after not in (0, None)
+    is_trained_in_16_bits = q_BHTE.requires_grad and q_BHTE.dtype == torch.bfloat16
+    if q_BHTE.device.type == "cpu" and is_trained_in_16_bits and not is_cut and softcap is None:
+        return "blocks"
     if q_BHTE.device.type != "cuda" or (softcap is None and not is_cut):
         return "sdpa"
     if softcap is None and q_BHTE.dtype in (torch.bfloat16, torch.float16) and E <= 256 and E % 8 == 0 and _varlen():
@@ -156,6 +162,15 @@ def _sdpa(q_BHTE: Tensor, k_BKSE: Tensor, v_BKSE: Tensor, mask: Mask, softcap: f
         return _dense(q_BHTE, k_BKSE, v_BKSE, mask, softcap)
     gqa = q_BHTE.shape[1] != k_BKSE.shape[1]
     return F.scaled_dot_product_attention(q_BHTE, k_BKSE, v_BKSE, is_causal=mask.after == 0, enable_gqa=gqa)
+
+
+def _by_blocks(q_BHTE: Tensor, k_BKSE: Tensor, v_BKSE: Tensor, mask: Mask, softcap: float | None) -> Tensor:
+    if softcap is not None or mask != Mask():
+        raise ValueError("attention by blocks is causal and nothing else")
+    groups = q_BHTE.shape[1] // k_BKSE.shape[1]
+    return causal_attention(
+        q_BHTE, *(x.repeat_interleave(groups, dim=1) if groups > 1 else x for x in (k_BKSE, v_BKSE))
+    )
 
 
 @torch.compiler.disable  # a compiled graph would be one for this batch's documents
@@ -259,5 +274,6 @@ _KERNELS: dict[Backend, Callable[[Tensor, Tensor, Tensor, Mask, float | None], T
     "sdpa": _sdpa,
     "varlen": _varlen_attention,
     "flex": _flex,
+    "blocks": _by_blocks,
     "dense": _dense,
 }

@@ -9,7 +9,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import psutil
 import torch
 from torch import Tensor
@@ -17,7 +16,7 @@ from torch import Tensor
 from firn.measure.bits import bits_per_byte
 from firn.measure.samples import complete
 from firn.model.config import ModelSettings
-from firn.model.objective import next_token_loss
+from firn.model.objective import by_source
 from firn.model.transformer import Transformer
 from firn.plan.peaks import mfu
 from firn.tokens.batch import Batch, batch, stage_of, total_steps
@@ -27,9 +26,6 @@ from firn.train.optim import Optimizers, gradient_norm, scale_gradients
 from firn.train.runtime import Runtime
 from firn.train.schedule import learning_rate
 from firn.train.settings import TrainSettings, WatchSettings
-
-# Logits that exist at once, whatever the vocabulary: 64 M in fp32 are 256 MB.
-_LOGITS = 1 << 26
 
 
 @dataclass(frozen=True)
@@ -96,28 +92,13 @@ class Trainer:
         nats, counts = defaultdict[str, float](float), defaultdict[str, int](int)
         for first in range(0, len(drawn.sources), size):
             rows = slice(first, first + size)
-            losses, found = self._losses(drawn.inputs[rows], drawn.targets[rows], drawn.sources[rows])
-            # A sum over no tensors is the integer 0, but a micro-batch has at least one window.
-            (torch.stack(list(losses.values())).sum() / total).backward()
-            for source, loss in losses.items():
-                nats[source] += float(loss.detach())
-                counts[source] += found[source]
+            targets_BT = self._to_device(drawn.targets[rows])
+            losses = self.model.losses(self._to_device(drawn.inputs[rows]), targets_BT)
+            (losses.total / total).backward()
+            for source, (found, count) in by_source(losses.nats, targets_BT, drawn.sources[rows]).items():
+                nats[source] += found
+                counts[source] += count
         return {source: nats[source] for source in nats if counts[source]}, dict(counts)
-
-    def _losses(self, inputs_BT: Any, targets_BT: Any, sources: list[str]) -> tuple[dict[str, Tensor], dict[str, int]]:
-        """By source: sum of nats over its windows' targets, and their number."""
-        hidden_BTD = self.model.hidden(self._to_device(inputs_BT))
-        losses, counts = {}, {}
-        for source in sorted(set(sources)):
-            rows = np.array([row for row, name in enumerate(sources) if name == source])
-            losses[source] = next_token_loss(
-                hidden_BTD[self._to_device(rows)],
-                self.model.lm_head.weight,
-                self._to_device(targets_BT[rows]),
-                chunk=max(1, _LOGITS // self.model.settings.vocab_size),
-            )
-            counts[source] = int((targets_BT[rows] >= 0).sum())
-        return losses, counts
 
     def _to_device(self, array: Any) -> Tensor:
         return torch.from_numpy(array).to(self.runtime.device, non_blocking=True)
