@@ -138,7 +138,8 @@ class TensorFiles:
             with entry.file.open("rb") as stream:
                 stream.seek(entry.start)
                 # Not mapped into memory: mapped pages would count as a second copy.
-                if stream.readinto(memoryview(tensor.flatten().view(torch.uint8).numpy())) != entry.stop - entry.start:
+                bytes_of_it: Any = tensor.flatten().view(torch.uint8).numpy()
+                if stream.readinto(bytes_of_it) != entry.stop - entry.start:
                     raise OSError("it became shorter")
         except OSError as error:
             raise FormatError(f"cannot be read: {error}", where=str(entry.file), key=name) from error

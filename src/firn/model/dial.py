@@ -1,0 +1,103 @@
+"""One dial: from the number of layers to a model and how it is trained, with the reason for each number.
+
+The point of reference is 12 layers, where the optimum was measured (nanochat, scripts/base_train.py: batch, rates and
+decay of its 12-layer model); the rest follows from it by rules that are named beside each number. They hold for Muon on
+the matrices and AdamW elsewhere, from about 4 to 32 layers. Numbers found on one's own data are better.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from firn.core.errors import RecipeError
+from firn.model.config import ModelSettings
+
+_WINDOW = 2048
+_DEPTH = 12
+_BATCH = 1 << 19
+_RATES = {"matrix": 0.02, "embedding": 0.3, "head": 0.008}
+# Half of nanochat's 0.28, which falls to zero by a cosine; ours stays.
+_DECAY = 0.14
+
+
+class Derived(NamedTuple):
+    """A key of the recipe, its value, and the reason for it."""
+
+    key: str
+    value: int | float
+    reason: str
+
+
+def derive(depth: int, vocab_size: int = 50_257, tokens_per_parameter: float = 12.0) -> list[Derived]:
+    """What follows from `depth` layers of the qwen3 shape: its size, batch, steps, learning rates, weight decay.
+
+    vocab_size: of the tokenizer. tokens_per_parameter: tokens to train on, per parameter in matrices and head; more
+    gives a better model for its size, at a higher price than a larger one would have. Raises RecipeError for a depth
+    below 1.
+    """
+    if depth < 1:
+        raise RecipeError(f"a model of {depth} layers", key="model.depth", mend="choose 1 or more")
+    shape, reference = _shape(depth, vocab_size), _shape(_DEPTH, vocab_size)
+    wanted = tokens_per_parameter * _multiplied(shape)
+    growth = _multiplied(shape) / _multiplied(reference)
+    ideal = _BATCH * growth**0.383
+    batch = max(_WINDOW, 1 << round(math.log2(ideal)))
+    steps = max(1, round(wanted / batch))
+    by_batch = math.sqrt(batch / _BATCH)
+    by_width = math.sqrt(reference.width / shape.width)
+    rates = {
+        "matrix": _RATES["matrix"] * by_batch,
+        "embedding": _RATES["embedding"] * by_batch * by_width,
+        "head": _RATES["head"] * by_batch * by_width,
+    }
+    scaled = f"of 12 layers x sqrt(batch / 2^19) = {by_batch:.3g}"
+    return [
+        Derived("model.layers", depth, "the dial"),
+        Derived("model.width", shape.width, "64 x layers: depth and width grow together, as in GPT-2 and nanochat"),
+        Derived("model.heads", shape.heads, "heads are 64 wide, as in GPT-2 and Llama 3.2 1B"),
+        Derived("model.context", _WINDOW, "what the batch and rates of 12 layers were measured with"),
+        Derived("train.window", _WINDOW, "the whole context"),
+        Derived(
+            "train.batch",
+            batch // _WINDOW,
+            f"{batch:,} tokens: 2^19 was measured best at 12 layers, and the best batch grows with tokens^0.383 "
+            f"(Bergsma et al. 2025), here to {ideal:,.0f}; the nearest power of two",
+        ),
+        Derived(
+            "train.steps",
+            steps,
+            f"{steps * batch:,} tokens, {tokens_per_parameter:g} for each of the {_multiplied(shape):,} parameters in "
+            "matrices and head: compute-optimal is about 12 counted so, 20 in Hoffmann et al. 2022 counted otherwise",
+        ),
+        Derived(
+            "train.optimizer.matrix_lr",
+            rates["matrix"],
+            f"{_RATES['matrix']} {scaled}; Muon's step does not depend on the width",
+        ),
+        Derived(
+            "train.optimizer.embedding_lr",
+            rates["embedding"],
+            f"{_RATES['embedding']} {scaled}, x sqrt(768 / width) = {by_width:.3g}",
+        ),
+        Derived(
+            "train.optimizer.head_lr",
+            rates["head"],
+            f"{_RATES['head']} {scaled}, x sqrt(768 / width) = {by_width:.3g}",
+        ),
+        Derived(
+            "train.optimizer.weight_decay",
+            _DECAY * by_batch / growth,
+            f"{_DECAY} of 12 layers x sqrt(batch / 2^19) x tokens of 12 layers / tokens: weights then forget over the "
+            "same share of the run (Wang and Aitchison 2024)",
+        ),
+    ]
+
+
+def _shape(depth: int, vocab_size: int) -> ModelSettings:
+    return ModelSettings(vocab_size=vocab_size, context=_WINDOW, layers=depth, width=64 * depth, heads=depth)
+
+
+def _multiplied(s: ModelSettings) -> int:
+    """Parameters in matrices and head of a qwen3 shape with as many key-value heads as heads."""
+    return s.layers * (4 * s.width**2 + 3 * s.width * s.hidden) + s.vocab_size * s.width
