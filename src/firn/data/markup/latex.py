@@ -1,0 +1,708 @@
+"""LaTeX source as text: sections, paragraphs, lists, tables, captions; formulas stay LaTeX, the author's macros in them
+expanded. Numbers of sections, figures and equations, and citations, are worked out as LaTeX would."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Mapping
+
+from firn.data.markup.citations import Citations
+from firn.data.markup.jats import Include, left_out
+from firn.data.markup.latex_names import (
+    ACCENTS,
+    BROKEN,
+    ENVIRONMENT_ARGUMENTS,
+    FORMULAS,
+    HEADINGS,
+    LEFT_OUT,
+    LENGTHS,
+    LINES,
+    LISTS,
+    SETTINGS_FIRST,
+    SKIPPED,
+    STATEMENTS,
+    SYMBOLS,
+    TABLES,
+    TITLED,
+)
+from firn.data.markup.mathml import tagged
+from firn.data.markup.render import BREAK, fenced, table
+from firn.data.markup.tex import VERBATIM, Expander
+from firn.data.markup.work import Block, MarkupError, Work, one_line
+
+MAX_DEPTH = 40  # environments and arguments within one another
+
+_REFERENCE = re.compile("\x01([^\x01]*)\x01")
+_LENGTH = re.compile(
+    r"\s*=?\s*[-+]?[\d.]*\s*(?:true)?(?:pt|cm|mm|in|em|ex|bp|pc|dd|sp|mu)?(?:plus[\d.]*\w*|minus[\d.]*\w*)*"
+)
+_QUOTES = (("---", "—"), ("--", "–"), ("``", "“"), ("''", "”"), ("`", "‘"), ("'", "’"))
+_BREAKS = re.compile(f" ?{BREAK} ?")
+_ROWS = re.compile(r"\\\\|\\tabularnewline|\\cr")
+_KINDS = {"\\autoref", "\\cref", "\\Cref"}
+_UNNUMBERED = ("\\nonumber", "\\notag")
+_CONTROL_WORD = re.compile(r"\\[a-zA-Z]+\*?\Z")
+
+
+def work(files: Mapping[str, str], main: str, include: Include) -> Work:
+    """The document whose main file is files[main]. Raises MarkupError for one beyond the limits."""
+    expander = Expander(files, known)
+    tokens = expander.expand(main)
+    bibliography = next((text for name, text in sorted(files.items()) if name.endswith(".bbl")), "")
+    reader = _Latex(include, expander.theorems, Citations(bibliography, tokens))
+    reader.read(_body(tokens, reader))
+    made = Work(reader.title, reader.finish())
+    if expander.missing:
+        made.meta["missing_files"] = sorted(set(expander.missing))
+    return made
+
+
+def main_file(files: Mapping[str, str]) -> str | None:
+    """The file that a document begins with: it has a class and a body and is included by no other."""
+    mains = [name for name, text in files.items() if "\\begin{document}" in text and name.endswith((".tex", ".ltx"))]
+    classes = [name for name in mains if re.search(r"^[^%\n]*\\document(?:class|style)", files[name], re.MULTILINE)]
+    plain = [name for name, text in files.items() if name.endswith(".tex") and re.search(r"\\bye\b|\\end\s*$", text)]
+    found = classes or mains or plain or [name for name in files if name.endswith(".tex")]
+    # Nearest to the top, then that which says most.
+    return min(found, key=lambda name: (name.count("/"), -len(files[name]), name), default=None)
+
+
+def main_files(files: Mapping[str, str]) -> list[str]:
+    """All files that are documents of their own, in the order of names."""
+    whole = re.compile(r"^[^%\n]*\\document(?:class|style)", re.MULTILINE)
+    found = [name for name, text in sorted(files.items()) if name.endswith(".tex") and whole.search(text)]
+    one = main_file(files)
+    return found or ([one] if one else [])
+
+
+def known(name: str) -> bool:
+    """Whether the reader understands a control sequence, or `\\begin{...}`, by itself."""
+    if name.startswith("\\begin{"):
+        environment = name[7:-1]
+        return environment in FORMULAS or environment in TABLES or environment in LISTS or environment in SKIPPED
+    return name in _KNOWN
+
+
+def _body(tokens: list[str], reader: _Latex) -> list[str]:
+    """What is between begin and end of the document; the title may stand before."""
+    begin = _place(tokens, "\\begin", "document")
+    if begin is None:
+        return tokens
+    end = _place(tokens, "\\end", "document") or len(tokens)
+    reader.title_in(tokens[:begin])
+    return tokens[begin + 4 : end]
+
+
+def _place(tokens: list[str], control: str, name: str) -> int | None:
+    at = -1
+    while True:
+        try:
+            at = tokens.index(control, at + 1)
+        except ValueError:
+            return None
+        if tokens[at + 1 : at + 4] == ["{", name, "}"]:
+            return at
+
+
+class _Latex:
+    def __init__(self, include: Include, theorems: Mapping[str, str], citations: Citations):
+        self.title = ""
+        self.blocks: list[Block] = []
+        self._include = include
+        self._theorems = {**STATEMENTS, **theorems}
+        self._citations = citations
+        self._tokens: list[str] = []
+        self._at = 0
+        self._depth = 0
+        self._line: list[str] = []
+        self._notes: list[Block] = []
+        self._sections = [0] * 7
+        self._appendix = False
+        self._counters = {"equation": 0, "figure": 0, "table": 0, "statement": 0}
+        self._labelled = ("Section", "")  # what a label that comes next is put on
+        self._labels: dict[str, tuple[str, str]] = {}
+        self._float = "figure"
+        self._keep_breaks = False
+        self._hidden = False  # within a section that is left out
+
+    def finish(self) -> list[Block]:
+        """All blocks, references resolved."""
+        self._end_line()
+        return [Block(_BREAKS.sub("\n", _REFERENCE.sub(self._resolved, b.text)), b.level) for b in self.blocks]
+
+    def read(self, tokens: list[str]) -> None:
+        """Write what the tokens say."""
+        if self._depth >= MAX_DEPTH:
+            raise MarkupError(f"LaTeX nested more than {MAX_DEPTH} deep")
+        before = self._tokens, self._at
+        self._tokens, self._at = tokens, 0
+        self._depth += 1
+        while self._at < len(self._tokens):
+            token = self._tokens[self._at]
+            self._at += 1
+            first = token[0]
+            if first == "\\":
+                self._control(token)
+            elif first == VERBATIM:
+                self._verbatim(token)
+            elif token in ("$", "$$"):
+                self._dollars(token)
+            elif first == "~":
+                self._say(" ")
+            elif token not in ("{", "}", "&", "#"):
+                self._say(token if first.isalnum() and token.isalnum() else _quoted(token))
+        self._depth -= 1
+        self._tokens, self._at = before
+
+    def title_in(self, tokens: list[str]) -> None:
+        """The title that the preamble gives."""
+        if "\\title" in tokens:
+            self._tokens, self._at = tokens, tokens.index("\\title") + 1
+            self._optional()
+            self.title = self.inline(self._argument())
+
+    # Writing.
+
+    def _say(self, text: str) -> None:
+        if not self._hidden:
+            self._line.append(text)
+
+    def _end_line(self) -> None:
+        text = one_line("".join(self._line))
+        self._line.clear()
+        text = re.sub(f"(?:{BREAK}| )+$|^(?:{BREAK}| )+", "", text)
+        if text:
+            self.blocks.append(Block(unicodedata.normalize("NFC", text)))
+            self.blocks.extend(self._notes)
+            self._notes.clear()
+
+    def _add(self, text: str, level: int = 0) -> None:
+        self._end_line()
+        if text.strip() and not self._hidden:
+            self.blocks.append(Block(text, level))
+
+    def captured(self, tokens: list[str]) -> list[Block]:
+        """The blocks of some tokens, apart from the document's own."""
+        before = self.blocks, self._line, self._notes
+        self.blocks, self._line, self._notes = [], [], []
+        try:
+            self.read(tokens)
+            self._end_line()
+            return self.blocks + self._notes
+        finally:
+            self.blocks, self._line, self._notes = before
+
+    def inline(self, tokens: list[str]) -> str:
+        """Some tokens on one line."""
+        return one_line(" ".join(block.text for block in self.captured(tokens)).replace(BREAK, " "))
+
+    # Reading.
+
+    def _skip_space(self) -> None:
+        while self._at < len(self._tokens) and self._tokens[self._at] == " ":
+            self._at += 1
+
+    def _next(self) -> str:
+        return self._tokens[self._at] if self._at < len(self._tokens) else ""
+
+    def _argument(self) -> list[str]:
+        """The next group without braces, or the next token."""
+        start = self._at
+        self._skip_space()
+        token = self._next()
+        if token in ("", "}", "\\par", "\\end", "\\begin"):
+            self._at = start
+            return []
+        self._at += 1
+        if token != "{":
+            if token[0] not in "\\\x00$" and len(token) > 1:
+                self._tokens[self._at - 1] = token[1:]
+                self._at -= 1
+                return [token[0]]
+            return [token]
+        return self._group("{", "}")
+
+    def _group(self, opening: str, closing: str) -> list[str]:
+        """The tokens up to the one that closes the group that has begun."""
+        start, depth = self._at, 1
+        tokens, at, end = self._tokens, self._at, len(self._tokens)
+        braces = 0
+        while at < end:
+            token = tokens[at]
+            at += 1
+            if token == opening:
+                depth += 1
+            elif token == closing and not (closing == "]" and braces):
+                depth -= 1
+                if not depth:
+                    break
+            elif closing == "]":
+                braces += (token == "{") - (token == "}")
+                if braces < 0 or token == "\\par":  # no bracket that belongs to the command
+                    self._at = start
+                    return []
+        self._at = at
+        return tokens[start : at - 1] if not depth else tokens[start:at]
+
+    def _optional(self) -> list[str] | None:
+        start = self._at
+        self._skip_space()
+        if self._next() != "[":
+            self._at = start
+            return None
+        self._at += 1
+        return self._group("[", "]")
+
+    def _plain(self) -> str:
+        return "".join(self._argument()).strip()
+
+    def _environment(self, name: str) -> list[str]:
+        """The tokens up to the end of the environment that has begun; its end is passed."""
+        start, depth = self._at, 1
+        tokens, at, end = self._tokens, self._at, len(self._tokens)
+        while at < end:
+            token = tokens[at]
+            if token in ("\\begin", "\\end") and tokens[at + 1 : at + 4] == ["{", name, "}"]:
+                depth += 1 if token == "\\begin" else -1
+                if not depth:
+                    self._at = at + 4
+                    return tokens[start:at]
+            at += 1
+        self._at = end
+        return tokens[start:]
+
+    # Commands.
+
+    def _control(self, token: str) -> None:
+        name = token if token in _COMMANDS else token.removesuffix("*")
+        if token in SYMBOLS:
+            self._say(SYMBOLS[token])
+        elif token == "\\par":
+            self._end_line()
+        elif token == "\\\\" or token == "\\cr":
+            self._optional()
+            if self._next() == "*":
+                self._at += 1
+            self._say(BREAK if self._keep_breaks else " ")
+        elif token in ACCENTS:
+            self._accent(ACCENTS[token])
+        elif name in _COMMANDS:
+            _COMMANDS[name](self, token)
+        elif name in HEADINGS:
+            self._heading(name, token)
+        elif token in LEFT_OUT:
+            self._leave_out(LEFT_OUT[token])
+        elif name in LEFT_OUT:
+            self._leave_out(LEFT_OUT[name])
+        elif token in SETTINGS_FIRST:
+            while self._optional() is not None:
+                pass
+            for _ in range(SETTINGS_FIRST[token]):
+                self._argument()
+                self._optional()
+        elif token in LENGTHS:
+            self._length()
+        elif "cite" in token and token.isprintable() and token[1:].rstrip("*").isalpha():
+            self._cite(token)
+        elif self._next() == "[":
+            self._optional()
+
+    def _leave_out(self, count: int) -> None:
+        while self._optional() is not None:
+            pass
+        for _ in range(count):
+            self._argument()
+            self._optional()
+
+    def _length(self) -> None:
+        """A length after a register of plain TeX, with its unit, perhaps in several tokens."""
+        at, text = self._at, ""
+        while self._at < len(self._tokens) and self._tokens[self._at][0] not in "\\{}$&#\x00[" and self._at < at + 6:
+            text += self._tokens[self._at]
+            self._at += 1
+        rest = text[_LENGTH.match(text).end() :] if text else ""  # type: ignore[union-attr]
+        if rest:
+            self._say(rest)
+
+    def _accent(self, mark: str) -> None:
+        letter = "".join(SYMBOLS.get(token, token) for token in self._argument() if token != "\\relax")
+        letter = letter.replace("ı", "i").replace("ȷ", "j")
+        if mark == "\u0303" and not letter.strip():
+            self._say("~")
+        elif letter:
+            self._say(unicodedata.normalize("NFC", letter[0] + mark) + letter[1:])
+
+    def _heading(self, name: str, token: str) -> None:
+        self._optional()
+        level = HEADINGS[name]
+        title = self.inline(self._argument())
+        self._end_line()
+        self._hidden = False
+        if not token.endswith("*"):
+            self._sections[level] += 1
+            self._sections[level + 1 :] = [0] * (6 - level)
+            top = 1 if self._sections[1] and name != "\\part" else 2
+            numbers = [str(number) for number in self._sections[top : level + 1]]
+            if self._appendix and numbers and numbers[0].isdecimal():
+                numbers[0] = chr(64 + min(26, max(1, int(numbers[0]))))
+            self._labelled = ("Chapter" if level == 1 else "Section", ".".join(numbers))
+        self._hidden = left_out(title, self._include)
+        self._add(title, level)
+
+    def _begin_appendix(self, token: str) -> None:
+        self._appendix = True
+        self._sections = [0] * 7
+
+    def _set_title(self, token: str) -> None:
+        self._optional()
+        title = self.inline(self._argument())
+        self.title = self.title or title
+
+    def _caption(self, token: str) -> None:
+        self._optional()
+        text = self._argument()
+        if self._next() == "{" and token == "\\captionof":
+            text = self._argument()
+        kind = self._float
+        if not token.endswith("*"):
+            self._counters[kind] += 1
+            self._labelled = (kind.capitalize(), str(self._counters[kind]))
+        if self._include.captions:
+            line, self._line = self._line, []
+            self._add(f"{kind.capitalize()} {self._counters[kind]}: {self.inline(text)}")
+            self._line = line
+        else:
+            self.inline(text)  # for its labels
+
+    def _label(self, token: str) -> None:
+        key = self._plain()
+        if key:
+            self._labels.setdefault(key, self._labelled)
+
+    def _ref(self, token: str) -> None:
+        self._optional()
+        keys = self._plain()
+        self._say(f"\x01{token.rstrip('*')} {keys}\x01")
+
+    def _resolved(self, found: re.Match[str]) -> str:
+        command, _, keys = found[1].partition(" ")
+        pairs = [self._labels.get(key.strip(), ("", "")) for key in keys.split(",")]
+        numbers = [number for _, number in pairs if number]
+        if command == "\\eqref":
+            numbers = [f"({number})" for number in numbers]
+        text = ", ".join(numbers)
+        if command in _KINDS and numbers:
+            kind = pairs[0][0]
+            return f"{kind}{'s' if len(numbers) > 1 else ''} {f'({text})' if kind == 'Equation' else text}"
+        return text
+
+    def _cite(self, token: str) -> None:
+        before, after = self._optional(), self._optional()
+        keys = self._plain()
+        if after is None:
+            before, after = None, before
+        notes = [self.inline(list(note)) if note else "" for note in (before, after)]
+        text = self._citations.text(token, keys, *notes)
+        if text and self._line and self._line[-1][-1:] not in (" ", "(", "[", ""):
+            text = f" {text}"
+        self._say(text)
+
+    def _footnote(self, token: str) -> None:
+        self._optional()
+        tokens = self._argument()
+        if not self._hidden:
+            note = self.captured(tokens)
+            if len(note) == 1 and " " not in note[0].text:  # an address, mostly
+                self._say(f" ({note[0].text})")
+            else:
+                self._notes.extend(note)
+
+    def _url(self, token: str) -> None:
+        self._say("".join(self._argument()).replace("\\", ""))
+
+    def _href(self, token: str) -> None:
+        self._optional()
+        self._argument()
+
+    def _item(self, token: str) -> None:
+        """An item outside of a list that is known."""
+        self._end_line()
+        label = self._optional()
+        if label:
+            self._say(f"{self.inline(label)} ")
+
+    def _text_or_pdf(self, token: str) -> None:
+        """The first of two arguments is what is printed."""
+        text = self._argument()
+        self._argument()
+        self.read(text)
+
+    def _quote(self, token: str) -> None:
+        text = self._argument()
+        self._say("“")
+        self.read(text)
+        self._say("”")
+
+    def _unit(self, token: str) -> None:
+        """siunitx: a number and its unit."""
+        self._optional()
+        number = self.inline(self._argument()) if token != "\\si" else ""
+        unit = "" if token == "\\num" else "".join(_UNITS.get(t, t.lstrip("\\")) for t in self._argument())
+        self._say(f"{number} {unit}".strip())
+
+    def _ensure_math(self, token: str) -> None:
+        self._say(f"${_source(self._argument())}$")
+
+    def _rule(self, token: str) -> None:
+        """A rule under some columns: `\\cmidrule[width](trim){columns}`."""
+        self._optional()
+        if self._next()[:1] == "(":
+            while self._next() not in ("", "{"):
+                self._at += 1
+        self._argument()
+
+    def _nothing(self, token: str) -> None:
+        pass
+
+    # Environments.
+
+    def _begin(self, token: str) -> None:
+        name = self._plain()
+        if name in FORMULAS:
+            self._formula(name)
+        elif name in SKIPPED:
+            self._environment(name)
+        elif name in TABLES:
+            self._rows(name)
+        elif name in LISTS:
+            self._list(name)
+        else:
+            self._other_environment(name)
+
+    def _other_environment(self, name: str) -> None:
+        """What is in it is written as if it stood alone, under a heading or a name where it has one."""
+        self._optional() if name not in self._theorems else None
+        if name in ENVIRONMENT_ARGUMENTS:
+            for _ in range(ENVIRONMENT_ARGUMENTS[name]):
+                self._argument()
+                self._optional()
+        self._end_line()
+        if name.rstrip("*") in ("figure", "table", "wrapfigure", "wraptable", "longtable", "sidewaystable", "algorithm"):
+            self._float = "table" if "table" in name else "figure"
+        hidden = self._hidden
+        if name in TITLED:
+            self._hidden = False
+            self._add(TITLED[name], 2)
+        elif name.rstrip("*") in self._theorems:
+            self._statement(self._theorems[name.rstrip("*")], name)
+        keep, self._keep_breaks = self._keep_breaks, self._keep_breaks or name in BROKEN
+        if name in ("quote", "quotation", "displayquote", "verse"):
+            text = "\n\n".join(block.text for block in self.captured(self._environment(name))).replace(BREAK, "\n")
+            self._add("\n".join(f"> {line.strip()}".rstrip() for line in text.split("\n")) if text else "")
+        elif name != "document":
+            self.read(self._environment(name))
+        self._keep_breaks = keep
+        if name.rstrip("*") not in FORMULAS:
+            self._end_line()
+        self._hidden = hidden if name in TITLED else self._hidden
+
+    def _statement(self, title: str, name: str) -> None:
+        note = self._optional()
+        number = ""
+        if title != "Proof" and not name.endswith("*"):
+            self._counters["statement"] += 1
+            number = f" {self._counters['statement']}"
+            self._labelled = (title, number.strip())
+        self._say(f"{title}{number}{f' ({self.inline(note)})' if note else ''}. ")
+
+    def _list(self, name: str) -> None:
+        self._optional()
+        for _ in range(ENVIRONMENT_ARGUMENTS.get(name, 0)):
+            self._argument()
+        items: list[list[str]] = []
+        depth = 0
+        for token in self._environment(name):
+            depth += (token == "\\begin") - (token == "\\end")
+            if token == "\\item" and not depth:
+                items.append([])
+            elif items:
+                items[-1].append(token)
+        if "enum" in name and not self._hidden:
+            self._labelled = ("Item", "")
+        lines, number = [], 0
+        for item in items:
+            label = self._label_of(item)
+            if "enum" in name and label is None:
+                number += 1
+                mark = f"{number}. "
+                self._labelled = ("Item", str(number))
+            else:
+                mark = "- "
+            text = "\n".join(block.text for block in self.captured(item))
+            if label and name != "list":
+                text = f"{label.rstrip(':')}: {text}"
+            if text:
+                lines.append(mark + text.replace("\n", "\n" + " " * len(mark)))
+        self._add("\n".join(lines))
+
+    def _label_of(self, item: list[str]) -> str | None:
+        """The label that an item has in brackets, which is taken out of it."""
+        before = self._tokens, self._at
+        self._tokens, self._at = item, 0
+        label = self._optional()
+        del item[: self._at]
+        self._tokens, self._at = before
+        return None if label is None else self.inline(label)
+
+    def _rows(self, name: str) -> None:
+        self._optional()
+        for _ in range(ENVIRONMENT_ARGUMENTS.get(name, 1)):
+            self._argument()
+        rows: list[list[list[str]]] = [[[]]]
+        depth = 0
+        for token in self._environment(name):
+            depth += (token in ("{", "\\begin")) - (token in ("}", "\\end"))
+            if depth:
+                rows[-1][-1].append(token)
+            elif _ROWS.fullmatch(token):
+                rows.append([[]])
+            elif token == "&":
+                rows[-1].append([])
+            elif token not in ("\\hline", "\\toprule", "\\midrule", "\\bottomrule", "\\endhead", "\\endfirsthead"):
+                rows[-1][-1].append(token)
+        if self._include.tables:
+            cells = [[self.inline(cell) for cell in row] for row in rows]
+            cells = [row for row in cells if any(row)]
+            width = max(map(len, cells), default=0)
+            text = cells[0][0] if width == 1 and len(cells) == 1 else table(cells)
+            self._add(text)
+
+    def _verbatim(self, token: str) -> None:
+        name, _, text = token[1:].partition(VERBATIM)
+        if not name:
+            self._say(text)
+            return
+        if name == "minted":
+            options = re.match(r"(?:\[[^\]]*\])?\{(\w*)\}", text)
+            language = options[1] if options else ""
+            text = text[options.end() :] if options else text
+        else:
+            options = re.match(r"\s*\[((?:[^\[\]]|\[[^\]]*\])*)\]", text)
+            text = text[options.end() :] if options else text
+            found = re.search(r"language=\W*(\w+)", options[1]) if options else None
+            language = found[1].lower() if found else ""
+        self._add(fenced(text, language))
+
+    # Formulas.
+
+    def _dollars(self, token: str) -> None:
+        start = self._at
+        end = self._at
+        while end < len(self._tokens) and self._tokens[end] not in ("$", "$$"):
+            if self._tokens[end] == "\\par" and token == "$":  # a lone dollar
+                self._say("$")
+                return
+            end += 1
+        self._at = end + 1
+        self._show(self._tokens[start:end], display=token == "$$")
+
+    def _math(self, token: str) -> None:
+        """Between \\( and \\), or \\[ and \\]."""
+        close = "\\)" if token == "\\(" else "\\]"
+        try:
+            end = self._tokens.index(close, self._at)
+        except ValueError:
+            return
+        body = self._tokens[self._at : end]
+        self._at = end + 1
+        self._show(body, display=token == "\\[")
+
+    def _show(self, tokens: list[str], display: bool) -> None:
+        formula = _source(tokens)
+        if not formula:
+            return
+        if display and not self._hidden:
+            formula, tag = self._tag(formula, numbered=False)
+            self._add(tagged(formula, tag))
+        else:
+            self._say(f"${formula}$")
+
+    def _formula(self, name: str) -> None:
+        """An environment that is a formula, with the number that its label stands for."""
+        if name.startswith(("alignat", "IEEEeqnarray")):
+            self._argument()
+        formula = _source(self._environment(name))
+        numbered = not name.endswith("*") and name not in ("math", "displaymath")
+        bare = name.rstrip("*")
+        if name == "math":
+            self._say(f"${formula}$")
+        elif bare not in LINES:
+            formula, tag = self._tag(formula, numbered)
+            self._add(tagged(formula, tag) if formula else "")
+        else:
+            lines = [self._tag(line, numbered and bare != "multline") for line in formula.split("\\\\")]
+            text = " \\\\\n".join(line + (f" \\tag{{{tag}}}" if tag else "") for line, tag in lines)
+            bare = "eqnarray" if bare == "IEEEeqnarray" else bare.replace("alignat", "align")
+            self._add(f"\\begin{{{bare}*}}\n{text.strip()}\n\\end{{{bare}*}}" if formula else "")
+
+    def _tag(self, formula: str, numbered: bool) -> tuple[str, str]:
+        """A line of a formula without its label, and its number where the label makes it one that is referred to."""
+        if any(word in formula for word in _UNNUMBERED):
+            numbered = False
+            for word in _UNNUMBERED:
+                formula = formula.replace(word, "")
+        labels = re.findall(r"\\label\s*\{([^{}]*)\}", formula)
+        formula = one_line(re.sub(r"\\label\s*\{[^{}]*\}", "", formula))
+        own = re.search(r"\\tag\*?\s*\{([^{}]*)\}", formula)
+        if own:
+            formula = one_line(formula.replace(own[0], ""))
+        elif numbered and formula:
+            self._counters["equation"] += 1
+        number = own[1].strip("$") if own else str(self._counters["equation"])
+        for label in labels:
+            self._labels.setdefault(label, ("Equation", number))
+        return formula, number if own or (labels and numbered) else ""
+
+
+def _quoted(text: str) -> str:
+    """Dashes and quotation marks as characters."""
+    for source, character in _QUOTES:
+        if source[0] in text:
+            text = text.replace(source, character)
+    return text
+
+
+def _source(tokens: list[str]) -> str:
+    """Tokens of a formula as LaTeX."""
+    out: list[str] = []
+    for token in tokens:
+        if token == "\\par":
+            token = " "
+        elif token[0] == VERBATIM:
+            token = token.rpartition(VERBATIM)[2]
+        elif token in ("\\ensuremath", "\\displaystyle", "\\textstyle", "\\limits@"):
+            continue
+        elif out and token[0].isalpha() and _CONTROL_WORD.match(out[-1]):
+            token = f" {token}"
+        out.append(token)
+    return one_line("".join(out))
+
+
+_UNITS = {"\\percent": "%", "\\celsius": "°C", "\\micro": "µ", "\\ohm": "Ω", "\\per": "/", "\\degree": "°"}
+
+_COMMANDS: dict[str, Callable[[_Latex, str], None]] = {
+    "\\begin": _Latex._begin, "\\appendix": _Latex._begin_appendix, "\\title": _Latex._set_title,
+    "\\caption": _Latex._caption, "\\captionof": _Latex._caption, "\\label": _Latex._label, "\\ref": _Latex._ref,
+    "\\eqref": _Latex._ref, "\\autoref": _Latex._ref, "\\cref": _Latex._ref, "\\Cref": _Latex._ref,
+    "\\footnote": _Latex._footnote, "\\footnotetext": _Latex._footnote, "\\url": _Latex._url, "\\path": _Latex._url,
+    "\\href": _Latex._href, "\\item": _Latex._item, "\\texorpdfstring": _Latex._text_or_pdf,
+    "\\enquote": _Latex._quote, "\\SI": _Latex._unit, "\\si": _Latex._unit, "\\num": _Latex._unit,
+    "\\qty": _Latex._unit, "\\ensuremath": _Latex._ensure_math, "\\(": _Latex._math, "\\[": _Latex._math,
+    "\\cmidrule": _Latex._rule, "\\maketitle": _Latex._nothing, "\\protect": _Latex._nothing, "\\pageref": _Latex._ref,
+}  # fmt: skip
+_COMMANDS["\\end"] = lambda reader, token: reader._plain() and None
+
+_KNOWN = frozenset([*_COMMANDS, *SYMBOLS, *ACCENTS, *HEADINGS, *LEFT_OUT, *SETTINGS_FIRST, "\\cite", "\\citep", "\\citet"]) - {
+    "\\eg", "\\ie", "\\etal", "\\cmark", "\\xmark", "\\checkmark", "\\th", "\\orcid", "\\terms", "\\category", "\\country", "\\city", "\\state", "\\qty", "\\num", "\\path",
+}  # fmt: skip
