@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
 import torch
 
@@ -12,7 +10,7 @@ from firn.model.precision import compute_dtype
 from firn.model.transformer import Transformer
 from firn.plan.memory import checkpoint_bytes, training_memory
 from firn.plan.peaks import mfu, peak_flops
-from firn.plan.scaling import BESIROGLU, HOFFMANN, effective_epochs
+from firn.plan.scaling import BESIROGLU, HOFFMANN
 
 
 @pytest.mark.parametrize(
@@ -58,14 +56,6 @@ def test_the_optimum_is_one() -> None:
     assert smaller is not None
     assert BESIROGLU.loss(best / 2, smaller) == pytest.approx(loss)
     assert BESIROGLU.tokens_for(1e6, 1.9) is None
-
-
-def test_what_epochs_are_worth() -> None:
-    worth = {2: 1.97, 4: 3.73, 8: 6.62, 16: 10.6, 40: 15.2}
-    for epochs, fresh in worth.items():
-        assert effective_epochs(epochs) == pytest.approx(fresh, abs=0.06)
-    assert effective_epochs(0.5) == 0.5
-    assert effective_epochs(math.inf) == pytest.approx(16.39)
 
 
 def test_activations_are_those_that_a_step_keeps() -> None:

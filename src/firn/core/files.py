@@ -82,6 +82,14 @@ class Files:
             found[path.removeprefix(self.root + "/")] = (int(info["size"] or 0), seconds)
         return found
 
+    def folders(self, folder: str = "") -> list[str]:
+        """The folders directly in one of its folders, sorted; none where it is not there."""
+        try:
+            inside = self.fs.ls(self.path(folder), detail=True)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        return sorted(i["name"].removeprefix(self.root + "/") for i in inside if i["type"] == "directory")
+
     def create(self, name: str) -> HashingFile:
         """A new binary file; its folder is made. The caller gives names that no other attempt uses. StoreError."""
         path = self.path(name)

@@ -265,6 +265,7 @@ def execute(task: Task, store: Store, watch: Watch | None = None) -> Manifest:
                 "cpu_seconds": round(time.process_time() - used, 3),
                 "peak_memory": peak_memory(),
                 "bytes_in": task.bytes,
+                "rows_in": task.rows,
                 "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             },
         )

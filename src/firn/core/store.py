@@ -108,6 +108,17 @@ class Store:
             if len(parts) == 4 and parts[3] == "manifest.json" and (manifest := self.lookup(parts[0], parts[2])):
                 yield manifest
 
+    def some(self, stage: str, most: int) -> list[Manifest]:
+        """Up to `most` valid manifests of a stage, the first by fingerprint, without reading the whole store."""
+        found: list[Manifest] = []
+        for prefix in self.files.folders(stage):
+            for name in self.files.folders(prefix):
+                if len(found) == most:
+                    return found
+                if (manifest := self.lookup(stage, name.rsplit("/", 1)[-1])) is not None:
+                    found.append(manifest)
+        return found
+
     def local(self, manifest: Manifest, file: str) -> Path:
         """A local path of one of the shard's files; a remote one is fetched once to the cache folder.
 

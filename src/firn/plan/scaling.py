@@ -1,8 +1,7 @@
-"""Scaling laws: what loss a model of N parameters on D tokens reaches, and what repeated tokens are worth."""
+"""Scaling laws: what loss a model of N parameters on D tokens reaches."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 
@@ -36,13 +35,3 @@ class Law:
 BESIROGLU = Law(E=1.8172, A=482.01, B=2085.43, alpha=0.3478, beta=0.3658)
 #: Hoffmann et al. 2022, as printed (rounded, and known to disagree with the paper's other two approaches).
 HOFFMANN = Law(E=1.69, A=406.4, B=410.7, alpha=0.34, beta=0.28)
-
-#: Epochs beyond the first after which repetition has lost 1 - 1/e of its worth (Muennighoff et al. 2023, table 4).
-REPETITION_DECAY = 15.39
-
-
-def effective_epochs(epochs: float) -> float:
-    """How many epochs of fresh text that many epochs over the same text are worth (Muennighoff et al. 2023, eq. 5)."""
-    if epochs <= 1:
-        return epochs
-    return 1 + REPETITION_DECAY * (1 - math.exp(-(epochs - 1) / REPETITION_DECAY))

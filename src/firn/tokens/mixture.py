@@ -29,8 +29,9 @@ PARTS = 1 << 16
 WARN_EPOCHS = 4.0
 MAX_EPOCHS = 16.0
 
-# Muennighoff et al. 2023, "Scaling Data-Constrained Language Models", section 5: R*_D.
-_REPETITION_HALF_LIFE = 15.39
+#: R*_D: epochs beyond the first after which repetition has lost 1 - 1/e of its worth (Muennighoff et al. 2023,
+#: "Scaling Data-Constrained Language Models", section 5 and table 4).
+REPETITION_DECAY = 15.39
 
 
 class StageSettings(Settings):
@@ -164,15 +165,22 @@ class Use:
 
 
 def worth(unique: float, epochs: float) -> float:
-    """Fresh tokens that `epochs` passes over `unique` tokens are worth: U + U R* (1 - exp(-R / R*)), R = epochs - 1."""
+    """Fresh tokens that `epochs` passes over `unique` tokens are worth (Muennighoff et al. 2023, equation 5).
+
+    U + U R* (1 - exp(-R / R*)), where R = epochs - 1.
+    """
     if epochs <= 1:
         return unique * epochs
-    half_life = _REPETITION_HALF_LIFE
-    return unique + unique * half_life * (1 - math.exp(-(epochs - 1) / half_life))
+    return unique * (1 + REPETITION_DECAY * (1 - math.exp(-(epochs - 1) / REPETITION_DECAY)))
 
 
 def usage(corpus: Corpus, plan: BatchPlan) -> list[Use]:
-    """How the plan uses each source, in the order of names."""
+    """How the plan uses each source of the corpus, in the order of names."""
+    return uses({name: len(source.train) for name, source in corpus.sources.items()}, plan)
+
+
+def uses(tokens: Mapping[str, int], plan: BatchPlan) -> list[Use]:
+    """How the plan uses sources of so many training tokens (2 or more), in the order of names."""
     parts = plan.parts
     drawn: dict[int, int] = {}
     for stage in plan.stages:
@@ -180,13 +188,13 @@ def usage(corpus: Corpus, plan: BatchPlan) -> list[Use]:
     deal = interleave(tuple(parts.values()))
     counts = {window: deal.counts(windows).tolist() for window, windows in drawn.items()}
     total = sum(window * windows for window, windows in drawn.items())
-    uses = []
+    found = []
     for number, name in enumerate(parts):
-        available = len(corpus.sources[name].train)
-        tokens = sum(window * counts[window][number] for window in drawn)
+        available = tokens[name]
+        taken = sum(window * counts[window][number] for window in drawn)
         epochs = sum(counts[window][number] / windows_in(available, window) for window in drawn)
-        uses.append(Use(name, tokens / total, tokens, available, epochs, worth(available, epochs)))
-    return uses
+        found.append(Use(name, taken / total, taken, available, epochs, worth(available, epochs)))
+    return found
 
 
 def make_plan(
