@@ -73,6 +73,14 @@ class Files:
         except OSError as error:
             raise store_error(error, self.path(name), "read") from error
 
+    def folders(self, folder: str = "") -> list[str]:
+        """The folders directly in one of its folders, sorted; none where it is not there."""
+        try:
+            inside = self.fs.ls(self.path(folder), detail=True)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        return sorted(i["name"].removeprefix(self.root + "/") for i in inside if i["type"] == "directory")
+
     def list(self, folder: str = "") -> dict[str, tuple[int, float | None]]:
         """Every file below the root or one of its folders, by name: (bytes, last change in seconds or None)."""
         found = {}
@@ -81,14 +89,6 @@ class Files:
             seconds = changed.timestamp() if hasattr(changed, "timestamp") else changed
             found[path.removeprefix(self.root + "/")] = (int(info["size"] or 0), seconds)
         return found
-
-    def folders(self, folder: str = "") -> list[str]:
-        """The folders directly in one of its folders, sorted; none where it is not there."""
-        try:
-            inside = self.fs.ls(self.path(folder), detail=True)
-        except (FileNotFoundError, NotADirectoryError):
-            return []
-        return sorted(i["name"].removeprefix(self.root + "/") for i in inside if i["type"] == "directory")
 
     def create(self, name: str) -> HashingFile:
         """A new binary file; its folder is made. The caller gives names that no other attempt uses. StoreError."""
