@@ -54,7 +54,10 @@ def save(
     with torch.no_grad():
         write_tensors(folder, tensors, dtype, shard_bytes)
     config = to_config(s, str(dtype).removeprefix("torch."))
-    write_beside(folder, config, tokenizer_json, card, end_of_text, s.context)
+    special = {} if end_of_text is None else {"bos_token": end_of_text, "eos_token": end_of_text}
+    write_beside(folder, config, tokenizer_json, card, special, s.context)
+    ids = {f"{name}_id": id for name, id in special.items()}
+    write_json(folder / "generation_config.json", {"_from_model_config": True, **ids})
 
 
 def write_beside(
@@ -62,24 +65,24 @@ def write_beside(
     config: dict[str, Any],
     tokenizer_json: bytes | None,
     card: str | None,
-    end_of_text: int | None,
+    special: dict[str, int],
     context: int,
 ) -> None:
-    """What lies beside the weights: config.json, generation_config.json, tokenizer, model card. Raises StoreError."""
-    special = {} if end_of_text is None else {"bos_token_id": end_of_text, "eos_token_id": end_of_text}
-    _write_json(folder / "config.json", {**config, **special})
-    _write_json(folder / "generation_config.json", {"_from_model_config": True, **special})
+    """What lies beside the weights: config.json, tokenizer, model card. Raises StoreError.
+
+    special: token ids by the names that transformers gives such tokens ("eos_token").
+    """
+    write_json(folder / "config.json", {**config, **{f"{name}_id": id for name, id in special.items()}})
     if tokenizer_json is not None:
         atomic_write(folder / "tokenizer.json", tokenizer_json)
-        text = _token_text(tokenizer_json, end_of_text)
-        named = {} if text is None else {"bos_token": text, "eos_token": text}
-        _write_json(
+        added = {token["id"]: token["content"] for token in json.loads(tokenizer_json).get("added_tokens", [])}
+        write_json(
             folder / "tokenizer_config.json",
             {
                 "tokenizer_class": "PreTrainedTokenizerFast",
                 "model_max_length": context,
                 "clean_up_tokenization_spaces": False,
-                **named,
+                **{name: added[id] for name, id in special.items() if id in added},
             },
         )
     if card is not None:
@@ -146,10 +149,6 @@ def _own(names: Any) -> dict[str, Stored]:
     return {name: Stored(name, (name,)) for name in names}
 
 
-def _token_text(tokenizer_json: bytes, id: int | None) -> str | None:
-    added = json.loads(tokenizer_json).get("added_tokens", [])
-    return next((str(token["content"]) for token in added if token["id"] == id), None)
-
-
-def _write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON for people to read, whole or not at all. Raises StoreError."""
     atomic_write(path, (json.dumps(value, indent=2) + "\n").encode())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from firn.model.config import ModelSettings, RopeScaling
+from firn.model.encoder_config import EncoderSettings
 
 
 def _gpt2(layers: int, width: int, heads: int) -> ModelSettings:
@@ -65,4 +66,9 @@ DECODERS: dict[str, ModelSettings] = {
         rope_theta=500_000.0,
         z_loss=1e-5,
     ),
+}
+
+ENCODERS: dict[str, EncoderSettings] = {
+    # ModernBERT base (Warner et al. 2024, table 4): its config.json as released.
+    "modernbert-like": EncoderSettings(vocab_size=50_368, context=8192, layers=22, width=768, heads=12, ffn_width=1152),
 }
