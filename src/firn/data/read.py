@@ -10,7 +10,19 @@ from __future__ import annotations
 from firn.core.engine import LocalEngine
 from firn.core.stage import Task
 from firn.data.extract import ExtractSettings
-from firn.data.sources import CodeSource, FilesSource, PydocsSource, Source, WarcSource, code, files, pydocs, warc
+from firn.data.sources import (
+    CodeSource,
+    FilesSource,
+    PydocsSource,
+    Source,
+    WarcSource,
+    WikipediaSource,
+    code,
+    files,
+    pydocs,
+    warc,
+    wikipedia,
+)
 
 
 def tasks(name: str, source: Source, extract: ExtractSettings, engine: LocalEngine) -> list[Task]:
@@ -28,3 +40,5 @@ def tasks(name: str, source: Source, extract: ExtractSettings, engine: LocalEngi
             return files.tasks(name, source, extract)
         case PydocsSource():
             return pydocs.tasks(name, source, extract, engine)
+        case WikipediaSource():
+            return wikipedia.tasks(name, source)

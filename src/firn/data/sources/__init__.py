@@ -6,7 +6,8 @@ from firn.data.sources.code import CodeSource
 from firn.data.sources.files import FilesSource
 from firn.data.sources.pydocs import PydocsSource
 from firn.data.sources.warc import WarcSource
+from firn.data.sources.wikipedia import WikipediaSource
 
-__all__ = ["CodeSource", "FilesSource", "PydocsSource", "Source", "WarcSource"]
+__all__ = ["CodeSource", "FilesSource", "PydocsSource", "Source", "WarcSource", "WikipediaSource"]
 
-Source = WarcSource | CodeSource | FilesSource | PydocsSource
+Source = WarcSource | CodeSource | FilesSource | PydocsSource | WikipediaSource

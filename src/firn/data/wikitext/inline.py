@@ -1,0 +1,159 @@
+"""Markup within lines: HTML tags, external links, quotes, magic words, entities, and the gaps of dropped templates."""
+
+from __future__ import annotations
+
+import html
+import re
+
+from firn.data.wikitext.scripts import subscript, superscript
+from firn.data.wikitext.tags import BREAK, DROPPED, NOTHING
+
+# Elements that begin lines of their own, and others. Those not in the lists are shown as they stand, as MediaWiki does.
+_LINES = "br p div center blockquote hr li ul ol dl dt dd tr table caption h1 h2 h3 h4 h5 h6 poem".split()
+_OTHERS = (
+    "abbr b bdi bdo big cite code data del dfn em font i ins kbd link mark meta noinclude onlyinclude nobr q rb rbc rp"
+    " rt rtc ruby s samp section small span strike strong sub sup tbody td tfoot th thead time translate tt tvar u var"
+    " wbr img a col colgroup ref references gallery nowiki pre math source syntaxhighlight includeonly timeline hiero"
+    " score imagemap templatestyles chem ce noindex categorytree includeonly"
+).split()
+_NAMES = "|".join(sorted([*_LINES, *_OTHERS], key=len, reverse=True))
+_TAG = re.compile(rf"<[ /\\]{{0,2}}({_NAMES})(?![\w-])[^<>]*+>", re.IGNORECASE)
+# A tag that its line ends in.
+_HALF_TAG = re.compile(r"</?(?:ref|br|div|span|small|sup|sub|center|nowiki|references)\b[^<>\n]*+$", re.I | re.M)
+_REPLACED = dict.fromkeys(_LINES, BREAK) | {"li": f"{BREAK}- "}
+_SCRIPT = re.compile(r"<(su[pb])(?:\s[^<>]*+)?>([^<>\n]{1,60}+)</su[pb]\s*+>", re.IGNORECASE)
+_READING = re.compile(r"<rp>[^<>\n]{0,10}</rp>\s*|<(/?)rt(?:\s[^<>]*+)?>", re.IGNORECASE)
+
+_LINK = re.compile(
+    r"\[(?:(?:https?|ftps?|sftp|gopher|ircs?|news|mailto|urn|git|svn|magnet|tel|geo):|//)[^\s\[\]<>]*+([^\[\]\n]*+)\]",
+    re.IGNORECASE,
+)
+_MAGIC = re.compile(r"__([^\W\d_]{3,30}+)__")
+_VARIANT = re.compile(r"-\{([^{}]*+)\}-")
+_CODE = re.compile(r"\s*+(?:[A-Za-z-]{2,12}\s*+:)\s*+([^;]*+)")
+
+_QUOTES = re.compile(r"'{2,}+")
+_ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
+_SPACES = re.compile(r"[ \t\u00a0\u2002-\u200a\u202f]{2,}|[\t\u00a0\u2002-\u200a\u202f]")
+_GAP = re.compile(rf"(?<![ ,;:、，；：{DROPPED}])[ ,;:、，；：]*+{DROPPED}[ ,;:、，；：{DROPPED}]*+")
+_EMPTY = re.compile(rf" ?[(（\[{DROPPED}]{DROPPED}[)）\]]")
+_PUNCTUATION = re.compile("[,;:、，；：]")
+_OPENERS, _CLOSERS, _ENDS = "(（[「『", ")）]」』", ".,;:!?。、，；：！？"
+
+#: Languages written in several scripts, where `-{...}-` marks how a word is converted.
+_VARIANTS = frozenset("zh sr sh kk ku uz gan iu shi tg crh wuu hak ban".split())
+
+
+def inline(text: str, language: str | None) -> str:
+    """The whole text, without tags, external links' addresses and magic words; BREAK where a tag ends a line."""
+    if "-{" in text and language in _VARIANTS:
+        text = _VARIANT.sub(_variant, text)
+    if "<" in text:
+        text = _SCRIPT.sub(_raise_or_lower, text)
+        text = _READING.sub(_reading, text)
+        text = _TAG.sub(_tag, text)
+        text = _HALF_TAG.sub("", text)
+    text = _LINK.sub(_link, text)
+    if "__" in text:
+        text = _MAGIC.sub(lambda m: "" if m[1] == m[1].upper() else m[0], text)
+    if DROPPED in text:
+        text = _EMPTY.sub(DROPPED, _GAP.sub(_close_gap, text))
+        # Not nothing: bars of a table on both sides of it stay apart.
+        text = _GAP.sub(_close_gap, text).replace(DROPPED, NOTHING)
+    return text
+
+
+def clean(line: str) -> str:
+    """One line as a reader sees it: without the quotes of bold and italics, entities decoded, spaces as one."""
+    if "''" in line:
+        line = _quotes(line)
+    if "&" in line:
+        line = _ENTITY.sub(lambda entity: html.unescape(entity[0]), line).replace("\u00ad", "")
+    return _SPACES.sub(" ", line.replace(NOTHING, "")).strip()
+
+
+def breaks(line: str, mark: str) -> str:
+    """A line with what tags divide it into joined by `mark`."""
+    if BREAK not in line:
+        return line
+    return mark.join(part for part in (part.strip() for part in line.split(BREAK)) if part)
+
+
+def _tag(found: re.Match[str]) -> str:
+    name = found[1].lower()
+    if name in ("td", "th"):
+        return " | " if found[0].startswith("</") else ""
+    if name == "li" and found[0].startswith("</"):
+        return ""
+    return _REPLACED.get(name, "")
+
+
+def _reading(found: re.Match[str]) -> str:
+    """The reading of a word, as <ruby> has it above the word, in parentheses after it."""
+    return "" if found[1] is None else ")" if found[1] else "("
+
+
+def _raise_or_lower(found: re.Match[str]) -> str:
+    return (superscript if found[1].lower() == "sup" else subscript)(found[2].strip("'"))
+
+
+def _link(found: re.Match[str]) -> str:
+    return found[1].strip() or DROPPED
+
+
+def _variant(found: re.Match[str]) -> str:
+    """`-{A}-` and `-{zh-hans:A; zh-hant:B}-`: the first; flags before a bar."""
+    flags, bar, text = found[1].rpartition("|")
+    if bar and not set(flags.strip()) <= {"R", "A"}:
+        return ""  # a rule for the whole page or its title
+    first = _CODE.match(text)
+    return first[1].strip() if first else text.strip()
+
+
+def _close_gap(found: re.Match[str]) -> str:
+    return _punctuation(found) or NOTHING
+
+
+def _punctuation(found: re.Match[str]) -> str:
+    """What stays of the punctuation around a dropped template."""
+    text, gap = found.string, found[0]
+    before = text[found.start() - 1] if found.start() else "\n"
+    after = text[found.end() : found.end() + 1] or "\n"
+    if before in _OPENERS:
+        return DROPPED if after in _CLOSERS else ""
+    if before == "\n":
+        return gap.replace(DROPPED, "").lstrip(" ")
+    if after in _CLOSERS or after == "\n":
+        return "".join(_PUNCTUATION.findall(gap)[:1]) if after == "\n" else ""
+    if mark := _PUNCTUATION.search(gap):
+        return mark[0] + (" " if " " in gap else "")
+    return "" if after in _ENDS or " " not in gap else " "
+
+
+def _quotes(line: str) -> str:
+    """Without the apostrophes that make bold and italics, but with those that are meant: of four the first, of six and
+    more all but five; and the first of three where otherwise bold and italics would both stay open, as in
+    `l'''idée''` (MediaWiki's Parser::doQuotes)."""
+    lengths = [len(run) for run in _QUOTES.findall(line)]
+    bold = sum(n in (3, 4) or n >= 5 for n in lengths)
+    italic = sum(n == 2 or n >= 5 for n in lengths)
+    spared = -1
+    if bold % 2 and italic % 2:
+        spared = _spared(line)
+
+    def apostrophes(run: re.Match[str]) -> str:
+        n = len(run[0])
+        if n == 4 or run.start() == spared:
+            return "'"
+        return "'" * max(0, n - 5)
+
+    return _QUOTES.sub(apostrophes, line)
+
+
+def _spared(line: str) -> int:
+    """Where the three apostrophes are of which the first is meant: after a word of one letter, after a longer word, or
+    after a space, in this order."""
+    places = [run.start() for run in _QUOTES.finditer(line) if run.end() - run.start() == 3]
+    words = [at for at in places if at > 0 and line[at - 1] != " "]
+    single = [at for at in words if at == 1 or line[at - 2] == " "]
+    return min(single or words or places, default=-1)

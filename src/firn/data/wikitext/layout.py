@@ -1,0 +1,225 @@
+"""Lines: headings, lists, tables and paragraphs, as plain text.
+
+Blocks stand apart by an empty line. Items of lists begin with `- ` or their number, rows of tables are lines of cells
+joined by ` | `, and a heading with nothing below it goes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from firn.data.wikitext.inline import breaks, clean
+from firn.data.wikitext.tags import BREAK, KEPT, NOTHING
+
+# Begins a line that is a finished row of an inner table.
+_ROW = "\x06"
+_TABLES = 20  # within each other
+_LEVELS = 12  # of a list
+# A cell with more lines is no cell of data, but a part of the page that a table lays out.
+_CELL_LINES = 3
+_FURNITURE = re.compile(
+    r"\b(?:infobox|navbox|vertical-navbox|sidebar|ambox|tmbox|metadata|vcard|taxobox|noprint|toc|succession-box|"
+    r"navigation-not-searchable|navbox-\w+)\b|display\s*:\s*none",
+    re.IGNORECASE,
+)
+_SEPARATOR = re.compile(r"\|\|")
+_HEADER_SEPARATOR = re.compile(r"\|\||!!")
+_PARAMETER = re.compile(r"[|!]\s*[\w -]{1,40}=")
+_LIST = re.compile(r"[*#:;]+\s*")
+_WORD = re.compile(rf"\w|{KEPT}")
+
+
+class _Table:
+    """A table that is open. rows: of cells, each a list of lines."""
+
+    __slots__ = ("before", "furniture", "rows")
+
+    def __init__(self, attributes: str):
+        self.furniture = _FURNITURE.search(attributes) is not None
+        self.rows: list[list[list[str]]] = [[]]
+        self.before: list[str] = []
+
+
+class Layout:
+    """Feed it the lines of a page, then take `text`."""
+
+    def __init__(self) -> None:
+        self._out: list[str] = []
+        self._headings: list[tuple[int, str]] = []  # with nothing below them so far
+        self._tables: list[_Table] = []
+        self._last = ""  # kind of the last block
+        self._list = ""  # marks of the last item
+        self._numbers = [0] * _LEVELS
+
+    def feed(self, line: str) -> None:
+        """The next line."""
+        line = line.lstrip(BREAK + NOTHING)
+        bare = line.strip(f" \t{BREAK}{NOTHING}")
+        if bare.lstrip(":*; ").startswith("{|"):
+            if len(self._tables) < _TABLES:
+                self._tables.append(_Table(bare))
+        elif self._tables:
+            self._in_table(bare, line)
+        else:
+            self._flow(line)
+
+    def text(self) -> str:
+        """What was fed, laid out."""
+        while self._tables:
+            self._tables[-1].furniture = False  # never closed: the rest of the page may be in it
+            self._close()
+        return "\n".join(self._out).strip("\n")
+
+    # Tables
+
+    def _in_table(self, bare: str, line: str) -> None:
+        table = self._tables[-1]
+        if bare.startswith("|}"):
+            self._close()
+            if rest := bare[2:].strip(" |}"):
+                self.feed(rest)
+        elif bare.startswith("|-"):
+            table.rows.append([])
+        elif bare.startswith("|+"):
+            table.rows.append([[_content(bare[2:])]])
+            table.rows.append([])
+        elif bare.startswith("|"):
+            table.rows[-1].extend([_content(cell)] for cell in _SEPARATOR.split(bare[1:]))
+        elif bare.startswith("!"):
+            table.rows[-1].extend([_content(cell)] for cell in _HEADER_SEPARATOR.split(bare[1:]))
+        elif table.rows[-1]:
+            table.rows[-1][-1].append(line)
+        elif bare:
+            table.before.append(line)
+
+    def _close(self) -> None:
+        """Write the innermost table out, into the cell of the next or into the text."""
+        table = self._tables.pop()
+        if table.furniture:
+            return
+        write: Callable[[str], None] = self._flow
+        if self._tables:
+            outer = self._tables[-1]
+            write = outer.rows[-1][-1].append if outer.rows[-1] else outer.before.append
+        for line in table.before:
+            write(line)
+        for row in table.rows:
+            cells: list[str] = []
+            for lines in row:
+                filled = [line for line in lines if line.strip()]
+                if len(filled) > _CELL_LINES or (
+                    len(filled) > 1 and any(line[0] in f"={KEPT}{_ROW}" for line in filled)
+                ):
+                    _write_row(write, cells)
+                    cells = []
+                    for line in lines:
+                        write(line)
+                    write("")
+                else:
+                    cells.append(_joined(filled))
+            _write_row(write, cells)
+        write("")
+
+    # Text
+
+    def _flow(self, line: str) -> None:
+        """A line outside of tables."""
+        first = line[:1]
+        if not line.strip():
+            self._last = self._list = ""
+        elif first == _ROW:
+            self._write("row", line[1:])
+        elif first == "=" and self._heading(line):
+            return
+        elif first in "*#:;":
+            self._item(line)
+        elif first == " " and self._last in ("code", ""):
+            if text := clean(line):
+                indent = len(line) - len(line.lstrip(" ")) - 1
+                self._write("code", " " * indent + breaks(text, "\n"))
+        elif first == "|" or (first == "!" and _PARAMETER.match(line)):
+            # Of a table or template whose begin is not there.
+            if not line.startswith(("|}", "|-")) and not _PARAMETER.match(line):
+                self._write("text", breaks(clean(line.lstrip("|")), "\n"))
+        else:
+            text = breaks(clean(line.lstrip("-") if line.startswith("----") else line), "\n")
+            self._write("kept" if text.startswith(KEPT) and text.count(KEPT) == 2 else "text", text)
+
+    def _heading(self, line: str) -> bool:
+        line = line.rstrip(f" \t{BREAK}{NOTHING}")
+        level = min(len(line) - len(line.lstrip("=")), len(line) - len(line.rstrip("=")), 6)
+        text = clean(breaks(line[level:-level], " ")) if level and len(line) > 2 * level else ""
+        if not level or not text.strip("= "):
+            return level > 0
+        while self._headings and self._headings[-1][0] >= level:
+            self._headings.pop()
+        self._headings.append((level, text))
+        self._list = ""
+        return True
+
+    def _item(self, line: str) -> None:
+        found = _LIST.match(line)
+        marks = found[0].strip()[:_LEVELS] if found else ""
+        text = clean(breaks(line[found.end() if found else 0 :], "\n"))
+        if not _WORD.search(text):
+            return
+        common = 0
+        while common < min(len(marks), len(self._list)) and marks[common] == self._list[common]:
+            common += 1
+        for level in range(common, _LEVELS):
+            self._numbers[level] = 0
+        self._list = marks
+        depth = sum(mark in "*#" for mark in marks[:-1])
+        bullet = ""
+        if marks[-1] == "*":
+            bullet = "- "
+        elif marks[-1] == "#":
+            self._numbers[len(marks) - 1] += 1
+            bullet = f"{self._numbers[len(marks) - 1]}. "
+        elif marks[-1] == ";":
+            text = text.replace(" : ", ": ", 1)
+        self._write("list", f"{'  ' * depth}{bullet}{text}")
+
+    def _write(self, kind: str, text: str) -> None:
+        if not text.strip():
+            return
+        if kind != "list":
+            self._list = ""
+        for _, heading in self._headings:
+            self._out += ["", heading]
+            self._last = ""
+        self._headings.clear()
+        if kind != self._last:
+            self._out.append("")
+        self._out.append(text)
+        self._last = kind
+
+
+def _content(cell: str) -> str:
+    """What a cell holds, without its attributes: `style="x" | content`."""
+    attributes, bar, content = cell.partition("|")
+    if bar and ("=" in attributes or not attributes.strip()):
+        return content.lstrip()
+    return cell.lstrip()
+
+
+def _joined(lines: list[str]) -> str:
+    """The lines of a cell as one."""
+    parts: list[str] = []
+    for line in lines:
+        text = breaks(line.removeprefix(_ROW), "\n")
+        parts += [clean(_LIST.sub("", part, 1) if part[0] in "*#:;" else part) for part in text.split("\n") if part]
+    out = ""
+    for part in parts:
+        if part:
+            out += (
+                " " if out.endswith((",", ";", ":", ".", "(", "–", "-", "/")) or part[0] in "(,;/–" else ", "
+            ) + part
+    return out[1:].lstrip() if out[:1] in (",", " ") else out
+
+
+def _write_row(write: Callable[[str], None], cells: list[str]) -> None:
+    row = " | ".join(cells).rstrip(" |")
+    if _WORD.search(row):
+        write(_ROW + " ".join(row.split(" ")))

@@ -1,0 +1,141 @@
+"""Compressed files as a stream of pieces that know where in the file they can be read from again.
+
+A multistream dump is many bz2 streams one after the other; each can be unpacked without those before it. A damaged one
+is given up and reading goes on at the next.
+"""
+
+from __future__ import annotations
+
+import bz2
+import lzma
+import re
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+_READ = 1 << 18
+_PIECE = 1 << 20
+_XZ_MEMORY = 256 << 20
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Unpacked bytes. block: offset in the file of the compressed stream that they are in; None in a plain file."""
+
+    data: bytes
+    block: int | None
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Here bytes are lost. final: nothing comes after."""
+
+    error: str
+    block: int
+    final: bool
+
+
+class Readable(Protocol):
+    """What a file need be able to do."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+
+class _Unpacker(Protocol):
+    @property
+    def eof(self) -> bool: ...
+
+    @property
+    def unused_data(self) -> bytes: ...
+
+    @property
+    def needs_input(self) -> bool: ...
+
+    def decompress(self, data: bytes, max_length: int = -1) -> bytes: ...
+
+
+class _Gzip:
+    """zlib's decompressor with the manners of bz2's and lzma's."""
+
+    def __init__(self) -> None:
+        self._inner = zlib.decompressobj(31)
+
+    @property
+    def eof(self) -> bool:
+        return self._inner.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._inner.unused_data
+
+    @property
+    def needs_input(self) -> bool:
+        return not self._inner.unconsumed_tail
+
+    def decompress(self, data: bytes, max_length: int = -1) -> bytes:
+        return self._inner.decompress(self._inner.unconsumed_tail + data, max(0, max_length))
+
+
+#: By the bytes a stream begins with: what unpacks it, and how a stream of the kind is told in the midst of others.
+_KINDS: tuple[tuple[bytes, Callable[[], _Unpacker], re.Pattern[bytes]], ...] = (
+    (b"BZh", bz2.BZ2Decompressor, re.compile(rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)")),
+    (b"\xfd7zXZ\x00", lambda: lzma.LZMADecompressor(memlimit=_XZ_MEMORY), re.compile(rb"\xfd7zXZ\x00")),
+    (b"\x1f\x8b", _Gzip, re.compile(rb"\x1f\x8b\x08[\x00-\x1f]")),
+)
+_MAGIC = 10  # bytes that the longest of these patterns looks at
+
+
+def unpack(stream: Readable) -> Iterator[Piece | Cut]:
+    """The pieces of a file, at most 1 MiB each; a `Cut` where the file breaks off or is damaged."""
+    head = stream.read(_READ)
+    for magic, unpacker, pattern in _KINDS:
+        if head.startswith(magic):
+            yield from _streams(stream, head, unpacker, pattern)
+            return
+    while head:
+        yield Piece(head, None)
+        head = stream.read(_PIECE)
+
+
+def _streams(
+    stream: Readable, data: bytes, make: Callable[[], _Unpacker], pattern: re.Pattern[bytes]
+) -> Iterator[Piece | Cut]:
+    """The streams in a file, `data` being its first bytes."""
+    offset = 0  # in the file, of `data`
+    while data.rstrip(b"\x00"):
+        unpacker, block, unread = make(), offset, data
+        try:
+            while not unpacker.eof:
+                if unpacker.needs_input and not unread:
+                    offset += len(data)
+                    data = unread = stream.read(_READ)
+                    if not data:
+                        yield Cut("the file breaks off within a compressed stream", block, final=True)
+                        return
+                out = unpacker.decompress(unread, _PIECE)
+                unread = b""
+                if out:
+                    yield Piece(out, block)
+        except (OSError, EOFError, ValueError, lzma.LZMAError, zlib.error) as error:
+            if block + 1 > offset:
+                offset, data = block + 1, data[block + 1 - offset :]
+            skipped, data = _skip(stream, data, pattern)
+            offset += skipped
+            yield Cut(f"the compressed stream is damaged: {error}", block, final=not data)
+            continue
+        offset += len(data) - len(unpacker.unused_data)
+        data = unpacker.unused_data or stream.read(_READ)
+
+
+def _skip(stream: Readable, data: bytes, pattern: re.Pattern[bytes]) -> tuple[int, bytes]:
+    """How far the next stream is, and the bytes from there on; none where there is no other."""
+    skipped = 0
+    while True:
+        if found := pattern.search(data):
+            return skipped + found.start(), data[found.start() :]
+        skipped += max(0, len(data) - _MAGIC)
+        more = stream.read(_READ)
+        if not more:
+            return skipped, b""
+        data = data[-_MAGIC:] + more
