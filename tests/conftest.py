@@ -1,14 +1,23 @@
-"""Shared fixtures: real data where it is at hand, and a list of what was skipped for want of it."""
+"""Shared fixtures: real data where it is at hand, a list of what was skipped for want of it, and one finished run."""
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+if TYPE_CHECKING:
+    from firn.run.pipeline import Outcome
+
 DATA = Path(os.environ.get("FIRN_TEST_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+
+# pytest's importlib mode puts no folder on the path.
+sys.path.insert(0, str(Path(__file__).parent))
 
 
 @pytest.fixture
@@ -22,6 +31,28 @@ def shared_data() -> Callable[[str], Path]:
         return path
 
     return find
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A finished tiny run. folder: of raw data and recipe. runs: the folder of runs, whose run is `tiny`."""
+
+    folder: Path
+    runs: Path
+    outcome: Outcome
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """The tiny recipe, run once with two workers, to be looked at but not changed."""
+    import torch
+
+    from tiny_recipe import make, run_tiny
+
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("tiny")
+    make(folder)
+    return Finished(folder, folder / "runs", run_tiny(folder, folder / "runs"))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

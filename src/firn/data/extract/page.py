@@ -16,4 +16,4 @@ def extract_page(html: str, settings: ExtractSettings, url: str | None) -> Extra
     tree = HTMLTree.parse(html)
     if tree.document.query_selector(" > ".join(["*"] * 200)):
         raise Refused("max_depth is 200, the page is nested deeper")
-    return Extracted(normalise(extract_plain_text(tree, main_content=True)), title=normalise(tree.title) or None)
+    return Extracted(normalise(extract_plain_text(tree, main_content=True)), title=normalise(tree.title or "") or None)

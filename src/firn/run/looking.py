@@ -1,0 +1,141 @@
+"""Looking back from a finished run: what became of a document, and what a training step read."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from firn.core import why as stories
+from firn.core.errors import InputError
+from firn.core.progress import Progress
+from firn.core.store import Manifest
+from firn.run.folder import RecordingEngine, RunFolder, every
+from firn.run.funnel import LEDGERS
+from firn.run.training import opened
+from firn.serve.redact import excerpt
+from firn.tokens.batch import batch as read_batch
+from firn.tokens.batch import documents_in
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """What one stage did with a document.
+
+    verdict: the ledger's. rule, value, bound: why it went. broken: all rules that it broke. cut: bytes of text cut out.
+    into: id of the document that stands for it.
+    """
+
+    stage: str
+    source: str
+    verdict: str
+    rule: str | None
+    value: float | None
+    bound: float | None
+    broken: tuple[str, ...]
+    cut: int
+    into: str | None
+    error: str | None
+    id: str | None
+    url: str | None
+    address: str | None
+    shard: str
+    row: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self)
+
+
+def why(query: str, run: str | Path | None = None, runs: str | Path = "runs") -> list[Chapter]:
+    """What became of a document, stage by stage. query: its URL, or its id in 32 hexadecimal digits.
+
+    run: the latest of `runs` where none is named. The index over the run's ledgers is made at the first question.
+    Raises InputError where no ledger knows the document.
+    """
+    folder = latest(runs) if run is None else RunFolder.open(run, runs)
+    funnel = folder.funnel()
+    of = {m.fingerprint: (m, source) for source in funnel for stage in LEDGERS for m in funnel[source].get(stage, ())}
+    store = folder.store
+    with RecordingEngine(folder, store, Progress("quiet")) as engine:
+        index = stories.build(engine, [manifest for manifest, _ in of.values()])
+    found = stories.find(store, index, query, LEDGERS)
+    return [_chapter(chapter, *of[chapter.shard]) for chapter in found]
+
+
+def latest(runs: str | Path = "runs") -> RunFolder:
+    """The run that was worked on last. Raises InputError where there is none."""
+    folders = [RunFolder.open(path) for path in every(runs)]
+    if not folders:
+        raise InputError("there are no runs", where=str(runs), mend="run a recipe: firn run recipes/quickstart.yaml")
+    return max(folders, key=lambda folder: str(folder.state.get("process", {}).get("started", "")))
+
+
+def _chapter(chapter: stories.Chapter, manifest: Manifest, source: str) -> Chapter:
+    row = chapter.entry
+    bounds = (manifest.settings or {}).get("bounds", []) if manifest.stage == "filter" else []
+    broken = tuple(bound["rule"] for i, bound in enumerate(bounds) if row["rules"] >> i & 1)
+    return Chapter(
+        stage=chapter.stage,
+        source=source,
+        verdict=row["verdict"],
+        rule=row["rule"],
+        value=row["value"],
+        bound=row["bound"],
+        broken=broken,
+        cut=sum(span["end"] - span["start"] for span in row["spans"] or ()),
+        into=row["into"].hex() if row["into"] else None,
+        error=row["error"],
+        id=row["id"].hex() if row["id"] else None,
+        url=row["url"],
+        address=row["address"],
+        shard=chapter.shard,
+        row=chapter.row,
+    )
+
+
+@dataclass(frozen=True)
+class BatchPart:
+    """A document's part in a batch: row `row`, input tokens [start, end). offset: of the first of them within it."""
+
+    row: int
+    source: str
+    document: str
+    url: str | None
+    address: str
+    start: int
+    end: int
+    offset: int
+    text: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self)
+
+
+def batch(run: str | Path, step: int, runs: str | Path = "runs", *, characters: int = 160) -> list[BatchPart]:
+    """What training step `step` read: every document's part in every window, with the beginning of its text there.
+
+    Personal data in excerpts is replaced. Raises RecipeError for a step beyond the plan.
+    """
+    folder = RunFolder.open(run, runs)
+    corpus, plan, skipped = opened(folder)
+    drawn = read_batch(corpus, plan, step, skipped=skipped)
+    parts = []
+    for span in documents_in(corpus, plan, step, skipped=skipped):
+        tokens = drawn.inputs[span.row, span.start : span.end]
+        text = corpus.tokenizer.decode(tokens[tokens != corpus.end_of_text])
+        parts.append(
+            BatchPart(
+                row=span.row,
+                source=span.source,
+                document=span.document,
+                url=span.url,
+                address=span.address,
+                start=span.start,
+                end=span.end,
+                offset=span.offset,
+                text=excerpt(text, characters) if characters else "",
+            )
+        )
+    return parts

@@ -1,0 +1,185 @@
+"""The run page, filled in from what a run has so far."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from firn.core.files import atomic_write
+from firn.core.hashing import fingerprint
+from firn.measure.samples import complete
+from firn.model import hf
+from firn.run import training
+from firn.run.folder import RunFolder
+from firn.run.funnel import flows, kept_samples, removed_samples
+from firn.run.recipe import Recipe
+from firn.serve import report
+from firn.serve.numbers import count, duration, flops
+from firn.serve.page import Completion, Cost, Curve, Page, Rung, Share
+from firn.tokens.corpus import Corpus
+from firn.train.result import TrainResult
+
+_RUNGS = {
+    "zlib": "zlib -9",
+    "xz": "xz -9",
+    "xz_primed": "xz -9, primed with training text",
+    "order_0": "bytes alone",
+    "order_1": "bigram",
+    **{f"order_{n}": f"order-{n} characters" for n in range(2, 6)},
+}
+
+
+def draw(run: str | Path, runs: str | Path = "runs") -> Path:
+    """Draw the page of a run anew; its path. Raises InputError where there is no such run."""
+    folder = RunFolder.open(run, runs)
+    recipe = Recipe.model_validate(folder.state["recipe"])
+    path = folder.path / "report.html"
+    report.write(page(recipe, folder), path)
+    return path
+
+
+def page(recipe: Recipe, folder: RunFolder) -> Page:
+    """What the page shows. Parts that the run has not come to are left out."""
+    shards = folder.funnel()
+    store = folder.store
+    known = "plan" in folder.state
+    corpus = training.opened(folder)[0] if known else None
+    result = training.result(folder)
+    records = training.metrics(folder)
+    rungs = _ladder(folder, corpus, result)
+    return Page(
+        name=recipe.name,
+        summary=_summary(recipe, corpus, result, rungs),
+        facts=_facts(corpus, folder, result),
+        flows=flows(shards),
+        mixture=_mixture(folder, corpus),
+        training=[Curve("loss", [(r["tokens"], float(r["loss"])) for r in records if r["kind"] == "step"])],
+        validation=_validation(records),
+        ladder=rungs,
+        completions=completions(recipe, folder, result),
+        kept=kept_samples(store, shards),
+        removed=removed_samples(store, shards),
+        costs=_costs(folder, result),
+        recipe=recipe.to_yaml(),
+    )
+
+
+def completions(recipe: Recipe, folder: RunFolder, result: TrainResult | None) -> list[Completion]:
+    """What the final model makes of the recipe's prompts; written once."""
+    if result is None or folder.training is None or not recipe.report.prompts:
+        return []
+    settings = recipe.report
+    name = fingerprint([settings.prompts, settings.max_tokens, settings.temperature, result.weights])[:8]
+    file = folder.training / f"completions-{name}.json"
+    try:
+        found = json.loads(file.read_bytes())
+    except (OSError, ValueError):
+        corpus, _, _ = training.opened(folder)
+        model = hf.load(folder.training / "model")
+        found = complete(
+            model,
+            corpus.tokenizer,
+            settings.prompts,
+            max_tokens=settings.max_tokens,
+            temperature=settings.temperature,
+        )
+        atomic_write(file, json.dumps(found, indent=1).encode())
+    return [Completion(sample["prompt"], sample["completion"]) for sample in found]
+
+
+def _mixture(folder: RunFolder, corpus: Corpus | None) -> list[Share]:
+    if corpus is None:
+        return []
+    shares = []
+    for use in training.mixture(folder, corpus):
+        source = corpus.sources[use.source]
+        shares.append(
+            Share(
+                source=use.source,
+                documents=source.train.documents,
+                bytes=source.train.bytes,
+                tokens=use.available,
+                validation_tokens=len(source.validation),
+                weight=use.share,
+                drawn=use.tokens,
+            )
+        )
+    return shares
+
+
+def _validation(records: list[dict[str, object]]) -> list[Curve]:
+    tokens = 0.0
+    points: dict[str, list[tuple[float, float]]] = {}
+    for record in records:
+        if record["kind"] == "step":
+            tokens = float(str(record["tokens"]))
+        elif record["kind"] == "validation":
+            bits = record["bits_per_byte"]
+            assert isinstance(bits, dict)
+            for source, value in bits.items():
+                points.setdefault(source, []).append((tokens, float(value)))
+    return [Curve(source, line) for source, line in points.items()]
+
+
+def _ladder(folder: RunFolder, corpus: Corpus | None, result: TrainResult | None) -> list[Rung]:
+    """Rungs from the tallest bar to the shortest, by the mean over the sources; the run's own model among them."""
+    found = training.known_ladder(folder, corpus) if corpus is not None else {}
+    names = list(dict.fromkeys(name for rungs in found.values() for name in rungs))
+    rungs = [Rung(_RUNGS.get(n, n), {s: found[s][n] for s in found if n in found[s]}) for n in names]
+    if result is not None:
+        own = {source: bits["bits_per_byte"] for source, bits in result.validation.items()}
+        rungs.append(Rung("this run's model", own, own=True))
+    return sorted(rungs, key=lambda rung: -sum(rung.bits.values()) / max(1, len(rung.bits)))
+
+
+def _facts(corpus: Corpus | None, folder: RunFolder, result: TrainResult | None) -> dict[str, str]:
+    if result is None:
+        return {"status": folder.status}
+    facts = {"parameters": count(result.parameters), "trained on": f"{count(result.tokens)} tokens"}
+    for source, bits in result.validation.items():
+        facts[f"bits per byte, {source}"] = f"{bits['bits_per_byte']:.3f}"
+    facts["training"] = duration(result.seconds)
+    facts["training compute"] = flops(result.flops)
+    if corpus is not None:
+        facts["vocabulary"] = count(corpus.vocab_size)
+    return facts
+
+
+def _summary(recipe: Recipe, corpus: Corpus | None, result: TrainResult | None, rungs: list[Rung]) -> str:
+    if result is None or corpus is None:
+        return "This run is not finished; the page shows what is there."
+    names = {"gpt2": "GPT-2", "llama": "Llama", "qwen3": "Qwen3"}
+    documents = sum(source.documents for source in corpus.sources.values())
+    text = (
+        f"A base model of {names[recipe.model.preset]}'s shape with {count(result.parameters)} parameters, trained "
+        f"from scratch on {count(documents)} documents from {' and '.join(corpus.sources)}."
+    )
+    xz = next((rung.bits for rung in rungs if rung.name == _RUNGS["xz"]), {})
+    compared = [
+        f"{bits['bits_per_byte']:.2f} for {source} (xz needs {xz[source]:.2f})"
+        for source, bits in result.validation.items()
+        if source in xz
+    ]
+    if compared:
+        text += f" Bits it needs for a byte of text it never saw: {', '.join(compared)}."
+    return text
+
+
+def _costs(folder: RunFolder, result: TrainResult | None) -> list[Cost]:
+    costs = []
+    for stage in folder.state.get("shards", {}):
+        manifests = folder.shards(stage)
+        if manifests and not stage.startswith("why-"):
+            costs.append(
+                Cost(
+                    stage=stage,
+                    shards=len(manifests),
+                    seconds=sum(m.observed.get("seconds", 0.0) for m in manifests),
+                    memory=max(m.observed.get("peak_memory", 0) for m in manifests),
+                    bytes=sum(file.bytes for m in manifests for file in m.files.values()),
+                )
+            )
+    if result is not None:
+        memory = max((r.get("memory", 0) for r in training.metrics(folder) if r["kind"] == "step"), default=0)
+        costs.append(Cost("train", 1, result.seconds, memory, 0, result.flops))
+    return costs

@@ -1,0 +1,202 @@
+"""The recipe: one typed tree from raw data to the report, which only puts the rooms' own settings together.
+
+Every key is checked; nothing is ignored. `load` reads a YAML file, `Recipe.to_yaml` writes the resolved tree, with
+every default filled in, and `schema` is its JSON schema.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import Field, model_validator
+
+from firn.core.settings import Settings
+from firn.core.split import SplitSettings
+from firn.data.dedup import DedupSettings
+from firn.data.extract import ExtractSettings
+from firn.data.rules import RulesSettings
+from firn.data.sources import CodeSource, FilesSource, PydocsSource, WarcSource
+from firn.data.sources import Source as RawSource
+from firn.model.config import ModelSettings
+from firn.run.reading import PLACED, read
+from firn.tokens.bpe import TokenizerSettings
+from firn.tokens.encode import TokensSettings
+from firn.tokens.mixture import MAX_EPOCHS
+from firn.train.settings import TrainSettings, WatchSettings
+
+S = TypeVar("S", bound=Settings)
+
+# Said once at the top of the tree, and handed to the stages that need it.
+_SHARED = "split"
+
+
+class Judged(Settings):
+    """What a recipe says of a source beyond where it lies."""
+
+    rules: Annotated[RulesSettings, PLACED] = RulesSettings()
+    """Which documents stay: a preset of rules, and what is changed in it."""
+    weight: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Share of this source in training, beside the other sources' weights. None for all: by their tokens."""
+
+
+class Warc(WarcSource, Judged):
+    """Web pages out of WARC files, as Common Crawl has them."""
+
+
+class Code(CodeSource, Judged):
+    """Source files."""
+
+
+class Files(FilesSource, Judged):
+    """Texts in files: plain, Markdown, HTML or JSON lines."""
+
+
+class Pydocs(PydocsSource, Judged):
+    """The documentation of the Python that runs firn, as a crawl."""
+
+
+Source = Annotated[Warc | Code | Files | Pydocs, Field(discriminator="kind")]
+_RAW = (WarcSource, CodeSource, FilesSource, PydocsSource)
+
+
+class MixtureSettings(Settings):
+    """Limits of the mixture; the weights stand with the sources."""
+
+    max_epochs: float = Field(default=MAX_EPOCHS, gt=0)
+    """A source that would be read more often is an error."""
+
+
+class ReportSettings(Settings):
+    """What the run page shows besides numbers."""
+
+    prompts: tuple[str, ...] = ("The ", "def main(")
+    """Beginnings that the final model completes."""
+    max_tokens: int = Field(default=120, ge=1)
+    """Tokens of a completion."""
+    temperature: float = Field(default=0.7, ge=0)
+    """0 always takes the likeliest token."""
+    ladder: bool = True
+    """Measure compressors and small models on the same held-out text, for comparison."""
+
+
+class EngineSettings(Settings):
+    """Where and how the work is done. None of it changes a byte."""
+
+    workers: int | None = Field(default=None, ge=1)
+    """Worker processes; None: one per processor."""
+    document_seconds: float = Field(default=60.0, gt=0)
+    """Processor time that one document may take before it is given up."""
+    document_bytes: int = Field(default=4 << 30, gt=0)
+    """Bytes of memory that one document may take before it is given up."""
+
+
+class Recipe(Settings):
+    """From raw data to a base model."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
+    """Name of the run and of its folder; the recipe's file name by default."""
+    sources: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")], Source] = Field(min_length=1)
+    """Where the documents come from, by a name of your own."""
+    extract: Annotated[ExtractSettings, PLACED] = ExtractSettings()
+    """How web pages become text."""
+    dedup: Annotated[DedupSettings, PLACED] = DedupSettings()
+    """Which documents count as copies of others."""
+    split: SplitSettings = SplitSettings()
+    """Which documents are held out for validation."""
+    tokenizer: Annotated[TokenizerSettings, PLACED] = TokenizerSettings()
+    """The tokenizer that is trained on the documents, or a `tokenizer.json` to use."""
+    mixture: MixtureSettings = MixtureSettings()
+    """Limits of the mixture of sources."""
+    model: Annotated[ModelSettings, PLACED] = ModelSettings()
+    """The shape of the model."""
+    train: Annotated[TrainSettings, PLACED] = TrainSettings()
+    """How it is trained."""
+    watch: WatchSettings = WatchSettings()
+    """What training shows and saves on the way."""
+    report: ReportSettings = ReportSettings()
+    """The run page."""
+    engine: EngineSettings = EngineSettings()
+    """Workers and their limits."""
+    store: str | None = None
+    """Folder or fsspec URL of the shards; None: `store` beside the runs."""
+    retain: Literal["all", "needed", "final"] = "all"
+    """Shards that stay once the run is finished. all; needed: without the intermediate files of deduplication; final:
+    tokens and tokenizer only. Fewer shards mean more work when the recipe changes."""
+
+    @model_validator(mode="after")
+    def _split_stands_at_the_top(self) -> Recipe:
+        for section in ("dedup", "tokenizer"):
+            if _SHARED in getattr(self, section).model_fields_set:
+                raise ValueError(f"{section}.{_SHARED} is taken from the recipe's own `{_SHARED}`: set it there")
+        weights = [source.weight is None for source in self.sources.values()]
+        if any(weights) and not all(weights):
+            raise ValueError("some sources have a weight and some have none: give every source one, or none")
+        return self
+
+    @property
+    def dedup_settings(self) -> DedupSettings:
+        """Deduplication, told of the split."""
+        return self.dedup.model_copy(update={_SHARED: self.split})
+
+    @property
+    def tokenizer_settings(self) -> TokenizerSettings:
+        """The tokenizer, told of the split."""
+        return self.tokenizer.model_copy(update={_SHARED: self.split})
+
+    @property
+    def tokens_settings(self) -> TokensSettings:
+        """The token shards, told of the split."""
+        return TokensSettings(split=self.split)
+
+    @property
+    def weights(self) -> dict[str, float] | None:
+        """Weight of each source; None where they are read by their tokens."""
+        given = {name: source.weight for name, source in self.sources.items() if source.weight is not None}
+        return given or None
+
+    def raw_source(self, name: str) -> RawSource:
+        """A source as the data room knows it, without what the recipe adds."""
+        source = self.sources[name]
+        kind = next(kind for kind in _RAW if isinstance(source, kind))
+        return narrowed(kind, source)
+
+    def resolved(self) -> dict[str, Any]:
+        """The whole tree as plain data, every default filled in; `load` takes it back."""
+        tree = self.model_dump(mode="json")
+        for section in ("dedup", "tokenizer"):
+            del tree[section][_SHARED]
+        # The version of Unicode is this Python's, not the recipe's to say.
+        tree["dedup"].pop("unicode", None)
+        return tree
+
+    def to_yaml(self) -> str:
+        """The resolved tree as YAML."""
+        return yaml.safe_dump(self.resolved(), sort_keys=False, allow_unicode=True, width=120)
+
+
+def narrowed(kind: type[S], settings: Settings) -> S:
+    """The fields that `kind` has, as a `kind`."""
+    values: Mapping[str, Any] = {name: getattr(settings, name) for name in kind.model_fields}
+    return kind.model_construct(**values)
+
+
+def load(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """The recipe in a YAML file, with overrides such as `train.steps=500` put over it.
+
+    Raises InputError where the file cannot be read, RecipeError for anything in it that is not right: it names the
+    file, the line, the key and the nearest valid name.
+    """
+    path = Path(path)
+    return read(Recipe, path, overrides, {"name": path.stem})
+
+
+def schema() -> dict[str, Any]:
+    """The JSON schema of recipes, with a description for every key."""
+    tree = Recipe.model_json_schema()
+    for name in ("DedupSettings", "TokenizerSettings"):
+        tree["$defs"][name]["properties"].pop(_SHARED)
+    tree["required"].remove("name")  # the file's name takes its place
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **tree}

@@ -1,0 +1,142 @@
+"""From token shards to a trained model in the run's folder."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from firn.core.errors import InputError
+from firn.core.files import atomic_write
+from firn.core.hashing import fingerprint
+from firn.core.progress import Progress
+from firn.core.store import Manifest
+from firn.measure.ladder import ladder as measure_ladder
+from firn.run.card import card
+from firn.run.folder import RunFolder
+from firn.run.recipe import Recipe
+from firn.tokens.batch import Skip
+from firn.tokens.corpus import Corpus
+from firn.tokens.mixture import BatchPlan, Use, make_plan, usage
+from firn.train.loop import train as train_model
+from firn.train.metrics import read_metrics
+from firn.train.result import TrainResult
+
+_LADDER_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Progressed:
+    """How far a training is. bits: latest held-out bits per byte by source. rate: tokens per second."""
+
+    step: int
+    steps: int
+    loss: float | None
+    rate: float | None
+    bits: dict[str, float]
+
+
+def prepare(recipe: Recipe, folder: RunFolder, tokens: Sequence[Manifest], tokenizer: Manifest) -> Corpus:
+    """The corpus of these shards, its plan, and the name of the training's folder; all noted in run.json."""
+    corpus = Corpus.open(folder.store, tokens, tokenizer)
+    plan, name = planned(recipe, corpus)
+    noted = {"training": name, "plan": plan.model_dump(mode="json"), "tokenizer": tokenizer.fingerprint}
+    if any(folder.state.get(key) != value for key, value in noted.items()):
+        folder.update(**noted)
+    return corpus
+
+
+def planned(recipe: Recipe, corpus: Corpus) -> tuple[BatchPlan, str]:
+    """The plan of batches, and the name of the training's folder."""
+    plan = make_plan(
+        corpus, recipe.train.stages, recipe.weights, seed=recipe.train.seed, max_epochs=recipe.mixture.max_epochs
+    )
+    return plan, f"train-{fingerprint({'plan': plan, 'model': recipe.model, 'train': recipe.train})[:8]}"
+
+
+def train(recipe: Recipe, folder: RunFolder, corpus: Corpus, progress: Progress) -> TrainResult:
+    """Train, go on with a training, or find it finished."""
+    plan = plan_of(folder)
+    assert folder.training is not None
+    return train_model(
+        recipe.train,
+        recipe.model,
+        corpus,
+        plan,
+        folder.training,
+        watch=recipe.watch,
+        progress=progress,
+        card=card(recipe, corpus, plan),
+    )
+
+
+def ladder(folder: RunFolder, corpus: Corpus, progress: Progress) -> dict[str, dict[str, float]]:
+    """source -> rung -> bits per byte, for this corpus; measured once."""
+    if found := known_ladder(folder, corpus):
+        return found
+    began = time.monotonic()
+    found = measure_ladder(corpus)
+    atomic_write(_ladder_file(folder, corpus), (json.dumps(found, indent=1) + "\n").encode())
+    progress.note(f"{'ladder':<10}  compressors and byte models on the held-out text  {time.monotonic() - began:.1f} s")
+    return found
+
+
+def known_ladder(folder: RunFolder, corpus: Corpus) -> dict[str, dict[str, float]]:
+    """The ladder where it has been measured, else empty."""
+    try:
+        found: dict[str, dict[str, float]] = json.loads(_ladder_file(folder, corpus).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found
+
+
+def _ladder_file(folder: RunFolder, corpus: Corpus) -> Path:
+    return folder.path / f"ladder-{fingerprint([corpus.identity, _LADDER_VERSION])[:8]}.json"
+
+
+def plan_of(folder: RunFolder) -> BatchPlan:
+    """The plan that run.json holds. Raises InputError where the run has not come so far."""
+    plan = folder.state.get("plan")
+    if plan is None:
+        raise InputError("the run has no tokens yet", where=str(folder.path), mend="run its recipe to the end")
+    return BatchPlan.model_validate(plan)
+
+
+def opened(folder: RunFolder) -> tuple[Corpus, BatchPlan, tuple[Skip, ...]]:
+    """Corpus, plan and skipped windows of a run's last training, to look into its batches."""
+    plan = plan_of(folder)
+    tokenizer = folder.store.lookup("tokenizer", folder.state["tokenizer"])
+    if tokenizer is None:
+        raise InputError("the run's tokens are gone", where=str(folder.path), mend="run its recipe again")
+    return Corpus.open(folder.store, folder.shards("tokens"), tokenizer), plan, ()
+
+
+def result(folder: RunFolder) -> TrainResult | None:
+    """What the run's last training ended in; None where it has not."""
+    return TrainResult.read(folder.training) if folder.training is not None else None
+
+
+def metrics(folder: RunFolder) -> list[dict[str, Any]]:
+    """The records of the run's last training, in the order of steps."""
+    return read_metrics(folder.training) if folder.training is not None else []
+
+
+def progressed(folder: RunFolder) -> Progressed | None:
+    """How far the run's last training is; None where it has not begun."""
+    records = metrics(folder)
+    steps = next((record["steps"] for record in reversed(records) if record["kind"] == "start"), None)
+    if steps is None:
+        return None
+    last: dict[str, Any] = next((record for record in reversed(records) if record["kind"] == "step"), {})
+    bits: dict[str, float] = next(
+        (record["bits_per_byte"] for record in reversed(records) if record["kind"] == "validation"), {}
+    )
+    return Progressed(last.get("step", -1) + 1, steps, last.get("loss"), last.get("tokens_per_second"), bits)
+
+
+def mixture(folder: RunFolder, corpus: Corpus) -> list[Use]:
+    """How the run's plan uses each source."""
+    return usage(corpus, plan_of(folder))

@@ -1,0 +1,144 @@
+"""The command line: what it prints, for people and for scripts, and its exit codes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+
+from firn.cli.main import app, execute
+
+VERBS = sorted(typer.main.get_group(app).commands)
+
+
+@pytest.fixture
+def runs(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of the finished run, which every verb finds by itself."""
+    monkeypatch.setenv("FIRN_RUNS", str(tiny.runs))
+    monkeypatch.setenv("COLUMNS", "160")
+    return Path(tiny.runs)
+
+
+def lines(output: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in output.splitlines()]
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_explains_itself_with_an_example(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert execute([verb, "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert f"Example: firn {verb}" in shown
+    assert len(shown.splitlines()) > 8
+
+
+def test_the_verbs_that_a_user_is_promised_are_there() -> None:
+    promised = {"run", "status", "generate", "plan", "why", "show-batch", "compare", "gc", "schema", "report"}
+    assert promised <= set(VERBS)
+
+
+def test_a_wrong_key_is_named_with_the_right_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recipe = tmp_path / "wrong.yaml"
+    recipe.write_text("sources:\n  notes: {kind: files, paths: [notes]}\ntrain:\n  stpes: 5\n")
+    assert execute(["run", str(recipe)]) == 2
+    complaint = capsys.readouterr().err
+    assert "wrong.yaml:4" in complaint
+    assert "train.stpes" in complaint
+    assert "did you mean 'steps'" in complaint
+
+
+def test_what_is_not_there_is_an_error(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert execute(["run", "nowhere.yaml"]) == 1
+    assert execute(["status", "nobody"]) == 1
+    assert execute(["generate", "nobody", "The"]) == 1
+    assert execute(["no-such-verb"]) == 2
+    assert execute(["show-batch", "tiny", "--step", "6"]) == 2
+    assert "mend:" in capsys.readouterr().err
+
+
+def test_a_finished_run_says_that_there_is_nothing_to_do(
+    tiny: Any, runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert execute(["run", str(tiny.folder / "tiny.yaml")]) == 0
+    assert "nothing to do" in capsys.readouterr().out
+    assert execute(["run", str(tiny.folder / "tiny.yaml"), "--quiet"]) == 0
+    assert capsys.readouterr().out == ""
+    assert execute(["run", str(tiny.folder / "tiny.yaml"), "--json"]) == 0
+    events = lines(capsys.readouterr().out)
+    assert events[-1]["event"] == "done"
+    assert events[-1]["made"] == 0
+    assert events[-1]["weights"] == tiny.outcome.weights
+
+
+def test_status_for_people_and_scripts(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert execute(["status"]) == 0
+    assert "tiny" in capsys.readouterr().out
+    assert execute(["status", "tiny"]) == 0
+    shown = capsys.readouterr().out
+    assert "finished" in shown
+    assert "language.accepted" in shown
+    assert execute(["status", "tiny", "--json"]) == 0
+    [row] = lines(capsys.readouterr().out)
+    assert row["training"]["step"] == row["training"]["steps"] == 6
+
+
+def test_generation_is_seeded(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["generate", "tiny", "def ", "--max-tokens", "6", "--seed", "3"]
+    assert execute(command) == 0
+    once = capsys.readouterr().out
+    assert once.startswith("def ")
+    assert execute(command) == 0
+    assert capsys.readouterr().out == once
+    assert execute([*command, "-n", "2", "--json"]) == 0
+    found = lines(capsys.readouterr().out)
+    assert [sample["seed"] for sample in found] == [3, 4]
+    assert "def " + found[0]["text"] == once.rstrip("\n") or found[0]["text"] in once
+
+
+def test_plan_of_a_finished_run_has_nothing_to_do(tiny: Any, runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert execute(["plan", str(tiny.folder / "tiny.yaml"), "--json"]) == 0
+    [plan] = lines(capsys.readouterr().out)
+    assert plan["steps"] == 6
+    assert plan["tokens_known"]
+    assert all(stage["todo"] == 0 for stage in plan["stages"])
+    assert execute(["plan", str(tiny.folder / "tiny.yaml"), "model.layers=2"]) == 0
+    assert "parameters" in capsys.readouterr().out
+
+
+def test_why_and_show_batch(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert execute(["why", "https://fr.example/"]) == 0
+    shown = capsys.readouterr().out
+    assert "removed by language.accepted" in shown
+    assert execute(["why", "https://fr.example/", "--json"]) == 0
+    assert [chapter["verdict"] for chapter in lines(capsys.readouterr().out)] == ["kept", "removed"]
+    assert execute(["show-batch", "tiny", "--step", "2", "--json"]) == 0
+    parts = lines(capsys.readouterr().out)
+    assert {part["row"] for part in parts} == {0, 1, 2, 3}
+    assert execute(["show-batch", "tiny", "--step", "2"]) == 0
+    assert "window 3" in capsys.readouterr().out
+
+
+def test_compare_gc_and_report(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert execute(["compare", "tiny", "tiny"]) == 0
+    assert "The recipes are the same." in capsys.readouterr().out
+    assert execute(["gc", "--dry-run", "--json"]) == 0
+    [store] = lines(capsys.readouterr().out)
+    assert store["files"] == 0
+    assert execute(["report", "tiny"]) == 0
+    assert Path(capsys.readouterr().out.strip()).is_file()
+
+
+def test_the_schema_describes_every_key(capsys: pytest.CaptureFixture[str]) -> None:
+    assert execute(["schema"]) == 0
+    schema = json.loads(capsys.readouterr().out)
+    assert {"sources", "model", "train"} <= set(schema["properties"])
+    sections = [schema, *schema["$defs"].values()]
+    undescribed = [
+        f"{section.get('title', 'recipe')}.{key}"
+        for section in sections
+        for key, value in section.get("properties", {}).items()
+        if not value.get("description") and "const" not in value
+    ]
+    assert undescribed == []
