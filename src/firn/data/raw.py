@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 from firn.core.schema import DOCUMENT
 from firn.core.stage import Work
@@ -85,6 +87,15 @@ class Rows:
         self._pending, self._characters = [], 0
 
 
+def extra(source: str, **more: Any) -> dict[str, Any]:
+    """What enters a shard's fingerprint beside settings and inputs.
+
+    source: the recipe's name of the source, which stands in every document. The normal form of a text depends on the
+    Unicode database.
+    """
+    return {"source": source, "unicode": unicodedata.unidata_version, **more}
+
+
 def grouping(pattern: str | None, path: str, default: str) -> str:
     """The group that `pattern`, a regular expression, finds in `path`: its first group, or else the whole match.
 
@@ -92,6 +103,22 @@ def grouping(pattern: str | None, path: str, default: str) -> str:
     """
     found = re.search(pattern, path) if pattern else None
     return ((found[1] if found.re.groups else found[0]) if found else None) or default
+
+
+def host_of(url: str | None) -> str | None:
+    """The host of a URL without its `www.`; None where there is none."""
+    try:
+        return (urlsplit(url or "").hostname or "").removeprefix("www.") or None
+    except ValueError:
+        return None
+
+
+def path_of(url: str | None) -> str:
+    """The path of a URL; empty where there is none."""
+    try:
+        return urlsplit(url or "").path
+    except ValueError:
+        return ""
 
 
 def timestamp(text: str | None) -> datetime | None:

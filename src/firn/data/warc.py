@@ -1,8 +1,8 @@
 """WARC records out of a file, good ones and broken ones, each with its place.
 
 fastwarc reads what is sound. It ends at the first thing that is not, and says nothing of a gzip member cut off before
-its header is complete; so here every such place becomes a `Record` with an error, and reading goes on at the next place
-where a record begins.
+its header is complete; so here every such place becomes a `Record` with an error. In plain files, and in gzip files
+with a member per record, reading goes on at the next place where a record begins.
 """
 
 from __future__ import annotations
@@ -12,19 +12,25 @@ import gzip
 import io
 import re
 import zlib
-from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import BinaryIO, cast
 
 from fastwarc.warc import ArchiveIterator, WarcRecord
+
+#: Broken places in a file after which the rest of it is given up.
+MAX_BROKEN = 1000
 
 _GZIP, _BZIP2, _ZSTD, _LZ4 = b"\x1f\x8b\x08", b"BZh", b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\x18"
 _MEMBER = re.compile(re.escape(_GZIP))
 _LINE = re.compile(rb"(?<![^\n])WARC/\d\.\d")
 _HEADER_END = re.compile(rb"\r?\n\r?\n")
 _LENGTH = re.compile(rb"\ncontent-length:\s*(\d{1,18})", re.IGNORECASE)
-_WINDOW = 1 << 20
+_ONCE = ["content-length", "warc-type"]
+_PIECE = 1 << 16
 _MAX_HEADER = 1 << 16
+# Enough of a gzip member to have its first bytes: the tables of its codes come before.
+_TRIED = 1 << 12
 
 
 @dataclass(frozen=True)
@@ -53,10 +59,9 @@ class Record:
     @property
     def place(self) -> str:
         """Where it lies within its file: `bytes=100-199`, as HTTP's Range header takes it, or `record=7`."""
-        if self.offset is None:
+        if self.offset is None or self.end is None:
             return f"record={self.number}"
-        last = (self.end or 0) - 1
-        return f"bytes={self.offset}-{last if last >= self.offset else ''}"
+        return f"bytes={self.offset}-{self.end - 1 if self.end > self.offset else ''}"
 
 
 def records(stream: BinaryIO, limit: int, wanted: Collection[str]) -> Iterator[Record]:
@@ -65,17 +70,26 @@ def records(stream: BinaryIO, limit: int, wanted: Collection[str]) -> Iterator[R
     stream: seekable. limit: bytes of the longest block that is read. wanted: types whose blocks are read. Memory stays
     within a few times `limit`. Raises what `stream` raises.
     """
-    return _Archive(stream, limit, wanted).records()
+    archive = _Archive(stream, limit, wanted)
+    broken = 0
+    for number, record in enumerate(archive.records()):
+        broken += record.error is not None
+        given_up = broken == MAX_BROKEN
+        error = f"{record.error}; the rest of the file is given up" if given_up else record.error
+        yield replace(record, number=number, error=error)
+        if given_up:
+            return
 
 
 class _Bytes:
     """The archive's bytes from `start` on, for fastwarc, whose positions count from there.
 
-    What the stream raises is kept: fastwarc's own errors are OSErrors too. A decompressor's error ends the bytes.
+    What the stream raises is kept, since fastwarc's own errors are OSErrors too; a decompressor's error ends the bytes.
     """
 
-    def __init__(self, stream: BinaryIO, start: int, inflating: bool):
-        self.stream, self.at, self.inflating = stream, 0, inflating
+    def __init__(self, stream: BinaryIO, start: int = 0):
+        self.stream, self.at = stream, 0
+        self.inflating = isinstance(stream, gzip.GzipFile | bz2.BZ2File)
         self.failure: BaseException | None = None
         self.damage: str | None = None
         stream.seek(start)
@@ -83,14 +97,11 @@ class _Bytes:
     def read(self, size: int = -1) -> bytes:
         try:
             data = self.stream.read(size)
-        except (EOFError, zlib.error, OSError) as error:
-            if not self.inflating:
+        except BaseException as error:
+            if not self.inflating or not isinstance(error, EOFError | zlib.error | OSError):
                 self.failure = error
                 raise
             self.damage, data = f"cannot be decompressed: {error}", b""
-        except BaseException as error:
-            self.failure = error
-            raise
         self.at += len(data)
         return data
 
@@ -99,25 +110,29 @@ class _Bytes:
 
 
 class _Archive:
+    """members: a gzip member per record. opaque: compressed otherwise, so that places in the file mean nothing.
+    lenient: the lines of its headers end in LF alone."""
+
     def __init__(self, stream: BinaryIO, limit: int, wanted: Collection[str]):
-        self.limit, self.wanted = limit, wanted
+        self.stream, self.limit, self.wanted = stream, limit, wanted
         self.size = stream.seek(0, io.SEEK_END)
         stream.seek(0)
-        head = stream.read(_WINDOW)
+        head = stream.read(_MAX_HEADER)
         self.members = head.startswith(_GZIP) and _one_record(head)
-        self.opaque = head.startswith((_ZSTD, _LZ4))
-        self.inflating = head.startswith(_BZIP2) or (head.startswith(_GZIP) and not self.members)
-        if self.inflating:
-            stream.seek(0)
-            whole = bz2.BZ2File(stream) if head.startswith(_BZIP2) else gzip.GzipFile(fileobj=stream)
-            stream = cast(BinaryIO, whole)
-        self.stream = stream
+        self.opaque = head.startswith((_GZIP, _BZIP2, _ZSTD, _LZ4)) and not self.members
         self.lenient = False
-        self.number = 0
+        if not self.opaque and not self.members and not head.startswith(b"WARC/"):
+            self.members = True  # unless the first member is damaged
+            self.members = self._next(0) is not None
+        stream.seek(0)
+        if self.opaque and head.startswith(_GZIP):
+            self.stream = cast(BinaryIO, gzip.GzipFile(fileobj=stream))
+        elif head.startswith(_BZIP2):
+            self.stream = cast(BinaryIO, bz2.BZ2File(stream))
 
     def records(self) -> Iterator[Record]:
         if self.size == 0:
-            yield self._broken(0, 0, "the file is empty")
+            yield _broken(0, 0, "the file is empty")
             return
         at: int | None = 0
         while at is not None:
@@ -125,20 +140,22 @@ class _Archive:
 
     def _sound(self, start: int) -> Generator[Record, None, int | None]:
         """Records from `start` as far as they are sound, then what is not. Returns where to go on, or None."""
-        source, problem = _Bytes(self.stream, start, self.inflating), None
+        source, problem = _Bytes(self.stream, start), None
         last: Record | None = None
         try:
             for found in ArchiveIterator(cast(BinaryIO, source), parse_http=False, quirks_mode=self.lenient):
                 offset = start + found.stream_pos
                 if last is not None:
-                    yield self._numbered(replace(last, end=offset))
+                    yield self._placed(last, offset)
                     last = None
-                headers = _lower(found.headers.items())
+                items = [(name.lower(), value) for name, value in found.headers.items()]
+                headers = dict(reversed(items))  # of repeated ones the first counts
                 if not self.lenient and any("\n" in value for value in headers.values()):
-                    self.lenient = True  # the lines of its headers end in LF alone
+                    self.lenient = True
                     return offset
-                if not headers:
-                    problem, start = "no WARC header", offset
+                # Where a header breaks off, fastwarc takes that of the next record for the rest of it.
+                if sorted(name for name, _ in items if name in _ONCE) != _ONCE:
+                    start, problem = offset, "no WARC header, or not all of it"
                     break
                 last = self._read(found, offset, headers)
                 if last.error:
@@ -150,26 +167,34 @@ class _Archive:
         problem = source.damage or problem
         if self.opaque:
             if last is not None:
-                yield self._numbered(last)
-            if problem:
-                yield self._broken(0, self.size, problem)
+                yield self._placed(last, 0)
+            if problem and not (last and last.error):
+                yield Record(0, None, None, {}, None, 0, f"{problem}; the rest of the file is given up")
             return None
-        if last is not None and last.error:
-            after = self._next(cast(int, last.offset) + 1)
-            yield self._numbered(replace(last, end=self.size if after is None else after))
+        if last is None:
+            return (yield from self._skipped(start, self._next(start + 1), problem or "no WARC record"))
+        begin = cast(int, last.offset)
+        if last.error:
+            after = self._next(begin + 1)
+            yield self._placed(last, self.size if after is None else after)
             return after
-        at = start
-        if last is not None:
-            at, whole = self._end(cast(int, last.offset))
-            yield self._numbered(replace(last, end=at))
-            if not whole:
-                problem = problem or "the file is cut off"
-            elif problem is None and self._rest_is_blank(at):
-                return None
-            elif self._next(at) == at:
-                return at  # what is wrong lies behind the record's end, within its member
-        after = self._next(at + 1)
-        yield self._broken(at, self.size if after is None else after, problem or "no WARC record")
+        end, whole = self._end(begin)
+        if not whole:
+            after = self._next(begin + 1)
+            end = self.size if after is None else after
+            yield self._placed(last, end)
+            return (yield from self._skipped(end, after, problem or "the record before is cut off"))
+        yield self._placed(last, end)
+        if problem is None and self._rest_is_blank(end):
+            return None
+        # Where the next record begins at once, what was wrong lay behind the end of this one, within its member.
+        after = self._next(end)
+        if after == end:
+            return end
+        return (yield from self._skipped(end, after, problem or "no WARC record"))
+
+    def _skipped(self, start: int, after: int | None, problem: str) -> Generator[Record, None, int | None]:
+        yield _broken(start, self.size if after is None else after, problem)
         return after
 
     def _read(self, found: WarcRecord, offset: int, headers: dict[str, str]) -> Record:
@@ -180,29 +205,25 @@ class _Archive:
                 error = f"cut off: {len(block)} of {size} bytes, at byte {offset}"
         return Record(0, offset, None, headers, block, size, error)
 
-    def _numbered(self, record: Record) -> Record:
-        offset, end = (None, None) if self.opaque or self.inflating else (record.offset, record.end)
-        self.number += 1
-        return replace(record, number=self.number - 1, offset=offset, end=end)
-
-    def _broken(self, offset: int, end: int, problem: str) -> Record:
-        return self._numbered(Record(0, offset, end, {}, None, 0, f"{problem}, at byte {offset}"))
+    def _placed(self, record: Record, end: int) -> Record:
+        return replace(record, offset=None) if self.opaque else replace(record, end=end)
 
     def _end(self, offset: int) -> tuple[int, bool]:
         """Where the record at `offset` ends, and whether it ends there as it should and not with the file."""
+        self.stream.seek(offset)
         if not self.members:
-            self.stream.seek(offset)
             head = self.stream.read(_MAX_HEADER)
             block = _block(head)
-            end, size = offset + (sum(block) if block else len(head)), self._length()
-            return (end, True) if end <= size else (size, False)
-        self.stream.seek(offset)
+            end = offset + sum(block) if block else self.size + 1
+            self.stream.seek(min(end, self.size))
+            after = self.stream.read(len(b"\r\n\r\n"))
+            return min(end, self.size) + len(after) - len(after.lstrip(b"\r\n")), end <= self.size
         inflate, at = zlib.decompressobj(31), offset
         try:
-            while data := self.stream.read(_WINDOW >> 4):
+            while data := self.stream.read(_PIECE):
                 at += len(data)
                 while data and not inflate.eof:
-                    inflate.decompress(data, _WINDOW)
+                    inflate.decompress(data, _PIECE << 4)
                     data = inflate.unconsumed_tail
                 if inflate.eof:
                     return at - len(inflate.unused_data), True
@@ -210,27 +231,16 @@ class _Archive:
             pass
         return self.size, False
 
-    def _length(self) -> int:
-        if not self.inflating:
-            return self.size
-        source = _Bytes(self.stream, 0, True)
-        while source.read(_WINDOW):
-            pass
-        return source.at
-
     def _rest_is_blank(self, at: int) -> bool:
-        source = _Bytes(self.stream, at, self.inflating)
-        while data := source.read(_WINDOW):
-            if data.strip(b"\r\n\0"):
-                return False
-        return True
+        self.stream.seek(at)
+        return not any(data.strip(b"\r\n\0") for data in iter(lambda: self.stream.read(_PIECE), b""))
 
     def _next(self, at: int) -> int | None:
         """The next place at or after `at` where a record begins."""
-        pattern, keep = (_MEMBER, 64) if self.members else (_LINE, 8)
-        source, window = _Bytes(self.stream, max(at - 1, 0), self.inflating), b""
-        base = max(at - 1, 0)
-        while data := source.read(_WINDOW):
+        pattern, keep = (_MEMBER, _TRIED) if self.members else (_LINE, 8)
+        base, window = max(at - 1, 0), b""  # one more, to see whether a line begins there
+        self.stream.seek(base)
+        while data := self.stream.read(_PIECE):
             window += data
             for found in pattern.finditer(window):
                 place = base + found.start()
@@ -240,11 +250,14 @@ class _Archive:
         return None
 
 
+def _broken(offset: int, end: int, problem: str) -> Record:
+    return Record(0, offset, end, {}, None, 0, f"{problem}, at byte {offset}")
+
+
 def _one_record(head: bytes) -> bool:
     """Whether a gzip file's first member holds one record and not the whole archive, as far as can be seen."""
-    inflate = zlib.decompressobj(31)
     try:
-        data = inflate.decompress(head, _WINDOW)
+        data = zlib.decompressobj(31).decompress(head, _MAX_HEADER << 4)
     except zlib.error:
         return True
     block = _block(data)
@@ -261,13 +274,6 @@ def _block(record: bytes) -> tuple[int, int] | None:
 
 def _begins_record(data: bytes) -> bool:
     try:
-        return zlib.decompressobj(31).decompress(data[:64], 5) == b"WARC/"
+        return zlib.decompressobj(31).decompress(data[:_TRIED], 5) == b"WARC/"
     except zlib.error:
         return False
-
-
-def _lower(items: Iterable[tuple[str, str]]) -> dict[str, str]:
-    headers: dict[str, str] = {}
-    for name, value in items:
-        headers.setdefault(name.lower(), value)
-    return headers

@@ -16,19 +16,19 @@ import sysconfig
 import tokenize
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import PurePosixPath
 from typing import Literal
 
 from pydantic import Field
 
 from firn.core.errors import InputError
-from firn.core.files import Files
 from firn.core.hashing import document_id
 from firn.core.settings import Settings
 from firn.core.stage import Stage, Task, Work
 from firn.data import charset
-from firn.data.raw import Rows, grouping
-from firn.data.sources.listing import Found, bundles, find, walk
+from firn.data.raw import Rows, extra, grouping
+from firn.data.sources.listing import Found, below, bundles, files_of, unique
 
 #: The path that names the standard library of the Python that runs firn, without its tests.
 STDLIB = "stdlib:"
@@ -94,59 +94,51 @@ class CodeSource(CodeSettings):
 def tasks(name: str, source: CodeSource) -> list[Task]:
     """Shards of files that are put together by the hashes of their names. Raises InputError."""
     own = CodeSettings(**{key: getattr(source, key) for key in CodeSettings.model_fields})
-    repositories: dict[str, str] = {}
-    files: dict[str, Found] = {}
-    for path in source.paths:
-        for repository, file in _stdlib() if path == STDLIB else _files(path):
-            other = files.setdefault(file.name, file)
-            if other.path != file.path:
-                raise InputError(
-                    f"has the same name as {other.path} within the source: {file.name}",
-                    where=file.path,
-                    mend="make two sources of them, or name the folder above both",
-                )
-            repositories[file.name] = repository
+    files = unique(file for path in source.paths for file in _files_of(path))
     shards = []
-    for bits, found in bundles([files[name] for name in sorted(files)]):
-        rules = {file.name: _left_out(file, own) for file in found}
-        rows = [[file.name, repositories[file.name], rules[file.name]] for file in found]
-        inputs = tuple(file.external() for file in found if not rules[file.name])
-        shards.append(Task(STAGE, own, inputs, f"{name}/{bits}", {"source": name, "files": rows}))
+    for bits, found in bundles(files):
+        rules = [_left_out(file, own) for file in found]
+        rows = [[file.name, _repository(file), rule] for file, rule in zip(found, rules, strict=True)]
+        inputs = tuple(file.external() for file, rule in zip(found, rules, strict=True) if not rule)
+        shards.append(Task(STAGE, own, inputs, f"{name}/{bits}", extra(name, files=rows)))
     return shards
 
 
-def _files(path: str) -> Iterator[tuple[str, Found]]:
-    """The files of a path, and the repository each belongs to: the innermost folder with a `.git`, or the path's own.
-
-    Names begin with the name of the folder that the path names.
-    """
-    roots: dict[str, str] = {}
-    for found in find([path]):
-        if "/__pycache__/" in f"/{found.name}":
-            continue
-        name = f"{PurePosixPath(found.root).name or 'root'}/{found.name}"
-        parent = str(PurePosixPath(name).parent)
-        if parent not in roots:
-            roots[parent] = _repository(parent, os.path.dirname(found.path))
-        yield roots[parent], replace(found, name=name)
+def _files_of(path: str) -> Iterator[Found]:
+    """The files of a path; names begin with the name of the folder that the path names."""
+    if path == STDLIB:
+        yield from _stdlib()
+        return
+    for found in files_of(path):
+        if "/__pycache__/" not in f"/{found.name}":
+            yield replace(found, name=f"{PurePosixPath(found.root).name or 'root'}/{found.name}")
 
 
-def _repository(name: str, folder: str) -> str:
-    parts = name.split("/")
-    if Files(folder).is_local:
-        for depth in range(len(parts), 1, -1):
-            if os.path.exists(os.path.join(folder, ".git")):
-                return "/".join(parts[:depth])
-            folder = os.path.dirname(folder)
-    return parts[0]
+def _stdlib() -> Iterator[Found]:
+    """Files named as in CPython's own repository, wherever they are installed. Raises InputError."""
+    base = sysconfig.get_path("stdlib")
+    found = [file for file in below(base, base) if file.name.endswith(".py") and not file.link]
+    if not found:
+        raise InputError("this Python has no source files of its library", where=base, mend="use another Python")
+    for file in found:
+        if not _NOT_STDLIB.search(file.name):
+            yield replace(file, root=STDLIB, name=f"Lib/{file.name}")
 
 
-def _stdlib() -> Iterator[tuple[str, Found]]:
-    """Files named as in CPython's own repository, wherever they are installed."""
-    base = os.path.realpath(sysconfig.get_path("stdlib"))
-    for found in walk(base, base):
-        if found.name.endswith(".py") and not found.link and not _NOT_STDLIB.search(found.name):
-            yield "cpython", replace(found, name=f"Lib/{found.name}")
+def _repository(file: Found) -> str:
+    """The innermost folder with a `.git`, as a name, or else the folder that the path names."""
+    if file.root == STDLIB:
+        return "cpython"
+    first, *between = file.name.split("/")[:-1]
+    for depth in range(len(between), 0, -1):
+        if _is_repository(os.path.join(file.root, *between[:depth])):
+            return "/".join([first, *between[:depth]])
+    return first
+
+
+@cache
+def _is_repository(folder: str) -> bool:
+    return os.path.exists(os.path.join(folder, ".git"))
 
 
 def _left_out(file: Found, settings: CodeSettings) -> list[str | int] | None:

@@ -23,7 +23,7 @@ from firn.core.settings import Settings
 from firn.core.stage import Stage, Task, Work
 from firn.data import charset, extract
 from firn.data.extract import ExtractSettings
-from firn.data.raw import Rows, grouping, timestamp
+from firn.data.raw import Rows, extra, grouping, host_of, timestamp
 from firn.data.sources.listing import Found, bundles, find
 from firn.data.sources.pages import extraction, is_binary
 
@@ -59,7 +59,7 @@ class FilesSettings(Settings):
 
     group: str | None = None
     """Regular expression on the file's name: its first group, or the whole match, names what must stay together in
-    training or in validation. None, or no match: the file."""
+    training or in validation. None, or no match: the file; for a line of JSON the host of its URL, or the line."""
     fields: Fields = Fields()
     """Keys of JSON lines."""
     max_bytes: int = Field(default=32 << 20, ge=1)
@@ -95,11 +95,12 @@ def tasks(name: str, source: FilesSource, settings: ExtractSettings) -> list[Tas
 
 def _task(source: str, part: str, found: list[Found], own: FilesSettings, settings: ExtractSettings | None) -> Task:
     rules = [_left_out(file, own) for file in found]
-    extra: dict[str, Any] = {"source": source, "files": [[f.name, rule] for f, rule in zip(found, rules, strict=True)]}
-    if settings is not None:
-        extra["extraction"] = extraction(settings)
+    rows = [[file.name, rule] for file, rule in zip(found, rules, strict=True)]
+    pages = {"extraction": extraction(settings)} if settings is not None else {}
     inputs = tuple(file.external() for file, rule in zip(found, rules, strict=True) if not rule)
-    return Task(STAGE, FilesReading(files=own, extract=settings), inputs, f"{source}/{part}", extra)
+    return Task(
+        STAGE, FilesReading(files=own, extract=settings), inputs, f"{source}/{part}", extra(source, files=rows, **pages)
+    )
 
 
 def kind_of(name: str) -> str | None:
@@ -135,7 +136,7 @@ def run(work: Work) -> None:
             elif rows.enter(name):
                 _file(rows, name, stream, work.settings)
         rows.leave()
-        work.advance(1, work.inputs[index].bytes)
+        work.advance(bytes=work.inputs[index].bytes)
     rows.close()
 
 
@@ -193,6 +194,7 @@ def _lines(rows: Rows, name: str, stream: BinaryIO, settings: FilesSettings) -> 
                 else:
                     _line(rows, name, number, line, settings)
             rows.leave()
+            rows.work.advance(1)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         if rows.enter(f"{name}#line={number + 1}"):
             rows.fail(f"cannot be decompressed: {error}, at line {number + 1}")
@@ -223,10 +225,11 @@ def _line(rows: Rows, name: str, number: int, line: bytes, settings: FilesSettin
         return
     given = {key: _string(record, path) for key, path in fields.model_dump().items() if key != "text"}
     published = timestamp(given["published"])
+    locator = f"{name}#{given['id'] or number}"
     rows.keep(
-        document_id(f"{name}#{given['id'] or number}", 0, line.strip()),
+        document_id(locator, 0, line.strip()),
         text,
-        given["group"] or grouping(settings.group, name, name),
+        given["group"] or grouping(settings.group, name, host_of(given["url"]) or locator),
         {"format": "jsonl", "id": given["id"]},
         url=given["url"],
         crawled=timestamp(given["crawled"]),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -41,61 +41,76 @@ def find(paths: Sequence[str]) -> list[Found]:
 
     A path is a file, a folder (all that lies in it) or a pattern (`*`, `?`, `[ab]`, and `**` for any folders), local or
     an fsspec URL. A name is relative to the folder or to what stands before a pattern's first wildcard. Hidden files
-    and folders are passed over; symbolic links are listed and never followed. Raises InputError for a path that holds
-    no file, and for two files of one name.
+    and folders are passed over; symbolic links are listed and never followed, unless a path names one. Raises
+    InputError for a path that holds no file, and for two files of one name.
     """
-    found: dict[str, Found] = {}
-    for path in paths:
-        files = list(_local(path) if Files(path).is_local else _remote(path))
-        if not files:
-            raise InputError("holds no file", where=path, mend="check the path")
-        for file in files:
-            other = found.setdefault(file.name, file)
-            if other.path != file.path:
-                raise InputError(
-                    f"has the same name as {other.path} within the source: {file.name}",
-                    where=file.path,
-                    mend="make two sources of them, or name the folder above both",
-                )
-    return [found[name] for name in sorted(found)]
+    return unique(file for path in paths for file in files_of(path))
+
+
+def unique(files: Iterable[Found]) -> list[Found]:
+    """The files in the order of names, each once. Raises InputError where two have one name."""
+    names: dict[str, Found] = {}
+    paths: set[str] = set()
+    for file in files:
+        if file.path in paths:
+            continue
+        paths.add(file.path)
+        other = names.setdefault(file.name, file)
+        if other is not file:
+            raise InputError(
+                f"has the same name within the source as {other.path}: {file.name}",
+                where=file.path,
+                mend="make two sources of them, or name the folder above both",
+            )
+    return [names[name] for name in sorted(names)]
+
+
+def files_of(path: str) -> list[Found]:
+    """The files of one path. Raises InputError where there are none."""
+    found = list(_local(path) if Files(path).is_local else _remote(path))
+    if not found:
+        raise InputError("holds no file", where=path, mend="check the path; hidden files do not count")
+    return found
 
 
 def _local(path: str) -> Iterator[Found]:
     path = Files(os.path.expanduser(path)).root
-    parts = Path(path).parts
-    magic = next((i for i, part in enumerate(parts) if any(c in part for c in _MAGIC)), len(parts))
-    if magic == len(parts) or os.path.lexists(path):
-        if os.path.isfile(path):
-            yield Found(path, os.path.dirname(path), _name(os.path.basename(path)), os.path.getsize(path))
-        else:
-            yield from walk(path, path)
+    if os.path.isfile(path):
+        yield Found(path, os.path.dirname(path), _name(os.path.basename(path)), os.path.getsize(path))
         return
-    base = str(Path(*parts[:magic]))
-    for match in _matches(base, parts[magic:]):
-        yield from walk(match, base)
+    parts = Path(path).parts
+    first = next((i for i, part in enumerate(parts) if any(c in part for c in _MAGIC)), None)
+    if first is None or os.path.isdir(path):
+        yield from below(path, path)
+        return
+    base = str(Path(*parts[:first]))
+    for match in _matches(base, parts[first:]):
+        yield from _walk(match, base)
 
 
-def walk(path: str, base: str) -> Iterator[Found]:
-    """The regular files at or below a path, named relative to `base`; links are listed, what is hidden is not."""
+def below(folder: str, base: str) -> Iterator[Found]:
+    """The regular files in a folder and its folders, named relative to `base`; links are listed, what is hidden not."""
+    for entry in _entries(folder):
+        if not entry.startswith("."):
+            yield from _walk(os.path.join(folder, entry), base)
+
+
+def _walk(path: str, base: str) -> Iterator[Found]:
     try:
         status = os.lstat(path)
-    except OSError:
+    except OSError:  # it went away meanwhile
         return
-    if stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode):
-        link = stat.S_ISLNK(status.st_mode) and path != base
-        if not (link and os.path.isdir(path)):
-            yield Found(path, base, _name(os.path.relpath(path, base)), 0 if link else status.st_size, link)
-        if path != base:
-            return
-    for entry in _entries(path):
-        if not entry.startswith("."):
-            yield from walk(os.path.join(path, entry), base)
+    if stat.S_ISDIR(status.st_mode):
+        yield from below(path, base)
+    elif stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode):
+        link = stat.S_ISLNK(status.st_mode)
+        yield Found(path, base, _name(os.path.relpath(path, base)), 0 if link else status.st_size, link)
 
 
 def _entries(folder: str) -> list[str]:
     try:
         return sorted(os.listdir(folder))
-    except NotADirectoryError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror or error}", where=folder, mend="check the path") from error
@@ -103,19 +118,22 @@ def _entries(folder: str) -> list[str]:
 
 def _matches(folder: str, parts: Sequence[str]) -> Iterator[str]:
     """What the parts of a pattern match below a folder; no link to a folder is followed."""
+    part, *rest = parts
+    if part == "**":
+        yield from _matches(folder, rest or ["*"])
     for entry in _entries(folder):
         path = os.path.join(folder, entry)
-        if entry.startswith(".") and not parts[0].startswith("."):
+        if entry.startswith(".") and not part.startswith("."):
             continue
         is_folder = os.path.isdir(path) and not os.path.islink(path)
-        if parts[0] == "**" and is_folder:
-            yield from _matches(path, parts)
-        wanted = parts[1:] if parts[0] == "**" and len(parts) > 1 else parts
-        if wanted == ("**",) or fnmatchcase(entry, wanted[0]):
-            if len(wanted) <= 1:
+        if part == "**":
+            if is_folder:
+                yield from _matches(path, parts)
+        elif fnmatchcase(entry, part):
+            if not rest:
                 yield path
             elif is_folder:
-                yield from _matches(path, wanted[1:])
+                yield from _matches(path, rest)
 
 
 def _remote(path: str) -> Iterator[Found]:

@@ -1,8 +1,9 @@
 """The source `warc`: web pages out of WARC files, and texts out of WET files.
 
 Every `response`, `resource`, `revisit` and `conversion` record is a row of the ledger, and so is every place in a file
-where no record can be read. Records of other types (warcinfo, request, metadata, and responses of a name server) are no
-documents: the shard's notes count them by type, and they enter neither ledger nor `Work.rows_in`.
+where no record can be read. Records of other types (warcinfo, request, metadata), responses of name servers and the
+crawler's own logs are no documents: the shard's notes count them by type, and they enter neither ledger nor
+`Work.rows_in`.
 
 Rules: `warc.status` (not a 200), `warc.not_html` (neither HTML nor plain text), `warc.binary` (says that it is text,
 and is not), `warc.revisit` (no content of its own), `warc.too_large`, `warc.refused` (over a limit of extraction),
@@ -14,7 +15,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from typing import Literal
-from urllib.parse import urlsplit
 
 from pydantic import Field
 
@@ -24,7 +24,7 @@ from firn.core.settings import Settings
 from firn.core.stage import Stage, Task, Work
 from firn.data import charset, extract, http
 from firn.data.extract import ExtractSettings
-from firn.data.raw import Rows, grouping, timestamp
+from firn.data.raw import Rows, extra, grouping, host_of, path_of, timestamp
 from firn.data.sources.listing import find
 from firn.data.sources.pages import extraction, is_binary
 from firn.data.warc import Record, records
@@ -71,8 +71,8 @@ def tasks(name: str, source: WarcSource, settings: ExtractSettings) -> list[Task
 def task(source: str, part: str, file: External | Input, warc: WarcSettings, settings: ExtractSettings) -> Task:
     """One WARC file, which may also be the output of an earlier stage, called `part` in addresses."""
     own = WarcSettings(**{key: getattr(warc, key) for key in WarcSettings.model_fields})
-    extra = {"source": source, "file": part, "extraction": extraction(settings)}
-    return Task(STAGE, WarcReading(warc=own, extract=settings), (file,), f"{source}/{part}", extra)
+    more = extra(source, file=part, extraction=extraction(settings))
+    return Task(STAGE, WarcReading(warc=own, extract=settings), (file,), f"{source}/{part}", more)
 
 
 def run(work: Work) -> None:
@@ -81,10 +81,10 @@ def run(work: Work) -> None:
     rows, others = Rows(work, "warc"), Counter[str]()
     with work.stream() as stream:
         for record in records(stream, settings.warc.max_bytes, _DOCUMENTS):
-            if record.error is None and _is_other(record):
-                others[record.type or "unknown"] += 1
-                continue
             url = record.headers.get("warc-target-uri", "").strip("<> ") or None
+            if record.error is None and (other := _other(record, url or "")):
+                others[other] += 1
+                continue
             if rows.enter(f"{work.extra['file']}#{record.place}", url):
                 _read(rows, record, url, settings)
             work.advance(1, (record.end or 0) - (record.offset or 0))
@@ -93,9 +93,14 @@ def run(work: Work) -> None:
     work.note("records_of_other_types", dict(sorted(others.items())))
 
 
-def _is_other(record: Record) -> bool:
-    is_dns = record.headers.get("content-type", "").startswith("text/dns")
-    return record.type not in _DOCUMENTS or is_dns
+def _other(record: Record, url: str) -> str | None:
+    """What the record is, if it is nothing that could be a document."""
+    if record.type not in _DOCUMENTS:
+        return record.type or "unknown"
+    if record.headers.get("content-type", "").startswith("text/dns"):
+        return "dns"
+    # Crawlers keep their own logs so: metadata://gnu.org/software/wget/..., urn:X-wpull:log.
+    return "log" if url.startswith(("metadata:", "urn:")) else None
 
 
 def _read(rows: Rows, record: Record, url: str | None, settings: WarcReading) -> None:
@@ -137,11 +142,10 @@ def _read(rows: Rows, record: Record, url: str | None, settings: WarcReading) ->
     except extract.Refused as refused:
         rows.fail(str(refused), "refused", id=id)
         return
-    host, path = _host_and_path(url)
     rows.keep(
         id,
         found.text,
-        grouping(settings.warc.group, path, host or locator),
+        grouping(settings.warc.group, path_of(url), host_of(url) or locator),
         {
             "author": found.author,
             "canonical": found.canonical,
@@ -166,14 +170,6 @@ def _response(record: Record, limit: int) -> http.Response:
     if kind.lower().startswith("application/http") or (record.type == "response" and block.startswith(b"HTTP/")):
         return http.parse(block, limit)
     return http.Response(200, {"content-type": kind}, block)
-
-
-def _host_and_path(url: str | None) -> tuple[str, str]:
-    try:
-        parts = urlsplit(url or "")
-        return (parts.hostname or "").removeprefix("www."), parts.path
-    except ValueError:
-        return "", ""
 
 
 STAGE = Stage("read", 1, run, libraries=("fastwarc",), ledger=True)

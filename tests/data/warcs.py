@@ -1,0 +1,46 @@
+"""WARC files made for tests."""
+
+from __future__ import annotations
+
+import gzip
+
+
+def record(
+    name: str,
+    block: bytes,
+    kind: str = "response",
+    mime: str = "application/http; msgtype=response",
+    url: str | None = None,
+    **more: str,
+) -> bytes:
+    """A record whose WARC-Record-ID is `<urn:test:NAME>`."""
+    lines = [
+        "WARC/1.0",
+        f"WARC-Type: {kind}",
+        f"WARC-Record-ID: <urn:test:{name}>",
+        "WARC-Date: 2024-05-18T01:58:10Z",
+        f"WARC-Target-URI: {url or f'https://www.example.org/{name}'}",
+        f"Content-Type: {mime}",
+        *(f"{key.replace('_', '-')}: {value}" for key, value in more.items()),
+        f"Content-Length: {len(block)}",
+    ]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + block + b"\r\n\r\n"
+
+
+def http(body: bytes, status: str = "200 OK", mime: str = "text/html; charset=utf-8", *headers: str) -> bytes:
+    """An HTTP response."""
+    return "\r\n".join([f"HTTP/1.1 {status}", f"Content-Type: {mime}", *headers]).encode() + b"\r\n\r\n" + body
+
+
+def page(text: str) -> bytes:
+    """A page with enough prose for every extractor."""
+    prose = "The snow of many years lies in layers, and every layer of it still knows the winter it fell in. " * 3
+    return (
+        f"<!doctype html><html><head><title>Snow</title></head><body><article><h1>Snow</h1><p>{text} {prose}</p>"
+        f"<p>{prose}</p></article></body></html>"
+    ).encode()
+
+
+def members(*records: bytes) -> bytes:
+    """A gzip member per record, as crawlers write them."""
+    return b"".join(gzip.compress(each, 1, mtime=0) for each in records)
