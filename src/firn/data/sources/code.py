@@ -94,7 +94,7 @@ class CodeSource(CodeSettings):
 def tasks(name: str, source: CodeSource) -> list[Task]:
     """Shards of files that are put together by the hashes of their names. Raises InputError."""
     own = CodeSettings(**{key: getattr(source, key) for key in CodeSettings.model_fields})
-    files = unique(file for path in source.paths for file in _files_of(path))
+    files = unique(f for path in source.paths for f in _files_of(path) if "/__pycache__/" not in f.name)
     shards = []
     for bits, found in bundles(files):
         rules = [_left_out(file, own) for file in found]
@@ -110,8 +110,7 @@ def _files_of(path: str) -> Iterator[Found]:
         yield from _stdlib()
         return
     for found in files_of(path):
-        if "/__pycache__/" not in f"/{found.name}":
-            yield replace(found, name=f"{PurePosixPath(found.root).name or 'root'}/{found.name}")
+        yield replace(found, name=f"{PurePosixPath(found.root).name or 'root'}/{found.name}")
 
 
 def _stdlib() -> Iterator[Found]:
@@ -208,8 +207,8 @@ def _decode(data: bytes, suffix: str) -> tuple[str, str]:
     if suffix in (".py", ".pyi", ".pyx"):
         try:
             encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
-            if name := "utf-8" if encoding == "utf-8-sig" else charset.codec(encoding):
-                return data.removeprefix(codecs.BOM_UTF8).decode(name), name
+            if charset.codec(encoding):  # Python knows others, which are no character sets
+                return data.decode(encoding), encoding.removesuffix("-sig")
         except (SyntaxError, UnicodeDecodeError):
             pass
     found = charset.decode(data, html=False)

@@ -1,0 +1,195 @@
+"""The source `warc`: what becomes a document, what does not and why, and pages that mean harm."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import sys
+import zlib
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import brotli
+import pytest
+
+from firn.core.hashing import document_id
+from firn.core.store import Manifest, Store
+from firn.data import read
+from firn.data.extract import ExtractSettings
+from firn.data.sources import WarcSource
+
+sys.path.insert(0, str(Path(__file__).parent))
+from shards import Inline
+from shards import read as table
+from warcs import http, members, page, record
+
+Rows = list[dict[str, Any]]
+
+
+def run(folder: Path, *files: bytes, **settings: Any) -> tuple[list[Manifest], Rows, Rows]:
+    """Manifests, documents and ledger rows of these WARC files."""
+    raw = folder / "raw"
+    raw.mkdir(exist_ok=True)
+    for number, data in enumerate(files):
+        (raw / f"{number}.warc.gz").write_bytes(data)
+    source = WarcSource(paths=(f"{raw}/*.warc.gz",), **settings)
+    engine = Inline(Store(folder / "store"))
+    manifests = engine.run(read.tasks("web", source, ExtractSettings(), engine))  # type: ignore[arg-type]
+    documents: Rows = [row for m in manifests for row in table(engine.store, m).to_pylist()]
+    ledger: Rows = [row for m in manifests for row in table(engine.store, m, "ledger").to_pylist()]
+    return manifests, documents, ledger
+
+
+def verdict(folder: Path, block: bytes, **more: Any) -> tuple[str, str | None, str | None]:
+    (row,) = run(folder, members(record("one", block, **more)))[2]
+    return row["verdict"], row["rule"], row["error"]
+
+
+def test_a_page_becomes_a_document_with_all_that_is_known_of_it(tmp_path: Path) -> None:
+    block = http(page("Naïve façade."))
+    other = record("info", b"software: test", "warcinfo", "application/warc-fields")
+    data = members(other, record("one", block, url="http://www.Example.org:80/a/b?c"))
+    (manifest,), (document,), (row,) = run(tmp_path, data)
+    start = len(members(other))
+    assert "Naïve façade." in document["text"]
+    assert document["id"] == row["id"] == document_id("<urn:test:one>", 0, block)
+    assert document["url"] == row["url"] == "http://www.Example.org:80/a/b?c"
+    assert document["group"] == "example.org"
+    assert document["address"] == row["address"] == f"0.warc.gz#bytes={start}-{len(data) - 1}"
+    assert document["crawled"] == datetime(2024, 5, 18, 1, 58, 10, tzinfo=UTC)
+    assert document["published"] is None, "the crawl's date is not the content's"
+    assert (document["source"], document["part"], document["copies"], document["parent"]) == ("web", 0, 1, None)
+    assert json.loads(document["meta"])["charset"] == "utf-8"
+    assert row["verdict"] == "kept"
+    assert manifest.notes["records_of_other_types"] == {"warcinfo": 1}
+
+
+def test_the_group_may_be_named_by_the_path(tmp_path: Path) -> None:
+    data = members(*(record(str(i), http(page("x")), url=f"http://a.org/{p}.html") for i, p in enumerate(["a/b", "c"])))
+    groups = [row["group"] for row in run(tmp_path, data, group=r"^/(a/.+)\.html$")[1]]
+    assert groups == ["a/b", "a.org"]
+
+
+def test_every_record_that_could_be_a_document_has_one_row(tmp_path: Path) -> None:
+    ok = http(page("Fine."))
+    expected = {
+        "kept": (record("1", ok), ("kept", None)),
+        "xhtml": (record("2", http(page("Fine."), mime="application/xhtml+xml")), ("kept", None)),
+        "plain": (record("3", http(b"Plain text.", mime="text/plain")), ("kept", None)),
+        "wet": (record("4", b"Text of a page.", "conversion", "text/plain"), ("kept", None)),
+        "resource": (record("5", page("Fine."), "resource", "text/html"), ("kept", None)),
+        "unlabelled": (record("6", http(page("Fine."), mime="")), ("kept", None)),
+        "status": (record("7", http(page("No."), "404 Not Found")), ("removed", "warc.status")),
+        "no status": (record("8", b"garbage", mime="application/http"), ("removed", "warc.status")),
+        "picture": (record("9", http(b"\x89PNG", mime="image/png")), ("removed", "warc.not_html")),
+        "revisit": (record("10", http(b""), "revisit"), ("removed", "warc.revisit")),
+        "empty": (record("11", http(b"")), ("removed", "warc.no_text")),
+        "binary": (record("12", http(bytes(range(256)) * 9)), ("removed", "warc.binary")),
+        "coding": (record("13", http(b"x", "200 OK", "text/html", "Content-Encoding: zstd")), ("failed", None)),
+    }
+    others = [
+        record("a", b"", "warcinfo"),
+        record("b", b"", "request"),
+        record("c", b"", "metadata"),
+        record("d", b"1.2.3.4", mime="text/dns", url="dns:a.org"),
+        record("e", b"--level", "resource", "text/plain", url="metadata://gnu.org/software/wget/warc/wget.log"),
+    ]
+    (manifest,), documents, ledger = run(tmp_path, members(*(r for r, _ in expected.values()), *others))
+    assert {name: (row["verdict"], row["rule"]) for name, row in zip(expected, ledger, strict=True)} == {
+        name: verdict for name, (_, verdict) in expected.items()
+    }
+    assert manifest.notes["records_of_other_types"] == {"warcinfo": 1, "request": 1, "metadata": 1, "dns": 1, "log": 1}
+    assert manifest.counts["in"] == len(expected)
+    assert len(documents) == manifest.counts["kept"] == 6
+    assert all(row["url"] and row["address"] for row in ledger)
+
+
+def chunked(body: bytes) -> bytes:
+    return b"".join(b"%x\r\n%s\r\n" % (len(p), p) for p in (body[:100], body[100:])) + b"0\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("headers", "encode"),
+    [
+        (["Content-Encoding: gzip"], gzip.compress),
+        (["Content-Encoding: deflate"], zlib.compress),
+        (["Content-Encoding: br"], brotli.compress),
+        (["Transfer-Encoding: chunked"], chunked),
+        (["Transfer-Encoding: chunked", "Content-Encoding: gzip"], lambda body: chunked(gzip.compress(body))),
+        (["Content-Encoding: gzip"], bytes),  # undone by the crawler, which kept the header
+    ],
+)
+def test_codings_are_undone(tmp_path: Path, headers: list[str], encode: Callable[[bytes], bytes]) -> None:
+    block = http(encode(page("Wörter.")), "200 OK", "text/html", *headers)
+    for data in (block, block.replace(b"\r\n", b"\n", 2 + len(headers)).replace(b"\n\r\n", b"\n\n", 1)):
+        (document,) = run(tmp_path, members(record("one", data)))[1]
+        assert "Wörter." in document["text"]
+
+
+@pytest.mark.parametrize("declared", ["utf-8", "windows-1252", "no-such-set", "utf-16"])
+def test_a_wrong_character_set_is_not_believed(tmp_path: Path, declared: str) -> None:
+    body = page("Ёлка, снег и лёд.")
+    (document,) = run(tmp_path, members(record("one", http(body, mime=f"text/html; charset={declared}"))))[1]
+    assert "Ёлка, снег и лёд." in document["text"]
+    russian = page("Снег и лёд лежат слоями, и каждый слой помнит свою зиму. " * 20).decode().encode("cp1251")
+    (document,) = run(tmp_path, members(record("two", http(russian, mime="text/html; charset=utf-8"))))[1]
+    assert "Снег и лёд лежат" in document["text"]
+
+
+def test_pages_that_mean_harm_are_refused_with_a_reason(tmp_path: Path) -> None:
+    huge = http(b"<p>" + b"snow " * 20_000_000)
+    bomb = http(gzip.compress(bytes(100 << 20)), "200 OK", "text/html", "Content-Encoding: gzip")
+    deep = http(b"<div>" * 100_000 + b"deep")
+    assert verdict(tmp_path, huge) == ("removed", "warc.too_large", None)
+    assert verdict(tmp_path, bomb) == ("removed", "warc.too_large", None)
+    what, rule, error = verdict(tmp_path, deep)
+    assert (what, rule) == ("failed", "warc.refused")
+    assert error is not None
+    assert "depth" in error
+    # None of them is in the way of the page after it.
+    (manifest,), documents, _ = run(tmp_path, members(*(record(str(i), b) for i, b in enumerate((huge, bomb, deep)))))
+    assert manifest.counts["in"] == 3
+    assert not documents
+
+
+def test_damaged_files_are_accounted_for(tmp_path: Path) -> None:
+    good = [record(str(i), http(page(f"Page {i}."))) for i in range(3)]
+    packed = [members(each) for each in good]
+    cut = b"".join(packed)[:-100]
+    noise = packed[0] + b"\x1f\x8b\x08" + b"\xff" * 500 + packed[2]
+    manifests, documents, ledger = run(tmp_path, cut, b"", b"no archive at all" * 1000, noise)
+    assert [m.counts["in"] for m in manifests] == [3, 1, 1, 3]
+    assert [m.counts["failed"] for m in manifests] == [1, 1, 1, 1]
+    assert len(documents) == 4
+    failed = [row for row in ledger if row["verdict"] == "failed"]
+    at = len(packed[0])
+    assert [row["address"] for row in failed] == [
+        f"0.warc.gz#bytes={at + len(packed[1])}-{len(cut) - 1}",
+        "1.warc.gz#bytes=0-",
+        "2.warc.gz#bytes=0-16999",
+        f"3.warc.gz#bytes={at}-{at + 502}",
+    ]
+    assert f"at byte {at + len(packed[1])}" in failed[0]["error"]
+
+
+def test_real_files_are_read_to_their_end(tmp_path: Path, shared_data: Callable[[str], Path]) -> None:
+    """Counts found with warcio: responses without name servers', resources without logs, revisits, conversions."""
+    engine = Inline(Store(tmp_path))
+    for name, records, more in [
+        ("aut/example.warc.gz", 299 - 38, {"kept": range(100, 150), "failed": range(1)}),
+        ("pywb/iana.warc.gz", 48 + 123, {"kept": range(14, 18), "failed": range(1)}),
+        ("cc-whirlwind/whirlwind.warc.gz", 1, {"kept": range(1, 2)}),
+        ("cc-whirlwind/whirlwind.warc.wet", 1, {"kept": range(1, 2)}),
+        ("cc-whirlwind/whirlwind.warc.wat.gz", 0, {}),
+        ("dolma/sample-0000.warc.gz", 22, {"kept": range(20, 23), "failed": range(1)}),
+        ("gowarc/test-315k.warc.gz", 9, {"failed": range(1)}),
+        ("warc2zim/netpreserve-twitter.warc", 151, {"failed": range(1)}),
+        ("warcio/example-trunc.warc", 2, {"failed": range(1, 2)}),
+        ("wcxb-dev/wcxb-dev-a.warc.wet.gz", 300, {"kept": range(285, 301), "failed": range(1)}),
+    ]:
+        source = WarcSource(paths=(str(shared_data("warc") / name),))
+        (manifest,) = engine.run(read.tasks("web", source, ExtractSettings(), engine))  # type: ignore[arg-type]
+        assert manifest.counts["in"] == records, name
+        assert all(manifest.counts[verdict] in expected for verdict, expected in more.items()), name
