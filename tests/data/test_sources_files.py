@@ -140,6 +140,8 @@ def test_patterns_and_remote_folders(tmp_path: Path) -> None:
     assert names("a/**/*.txt") == ["1.txt", "b/3.txt", "b/c/5.txt"]
     assert names("a/*/*.txt") == ["b/3.txt"]
     assert names("*/b") == ["a/b/3.txt", "a/b/c/5.txt"]
+    assert names("a/**") == names("a") == ["1.txt", "2.md", "b/3.txt", "b/c/5.txt"]
+    assert names("a/**/c") == ["b/c/5.txt"]
     assert names("a/[12].*", "a/1.txt") == ["1.txt", "2.md"]
     memory = fsspec.filesystem("memory")
     memory.pipe({"/firn-test/x/1.txt": b"one", "/firn-test/x/y/2.jsonl": b'{"text": "two"}\n'})

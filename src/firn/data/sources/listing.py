@@ -85,26 +85,39 @@ def _local(path: str) -> Iterator[Found]:
         return
     base = str(Path(*parts[:first]))
     for match in _matches(base, parts[first:]):
-        yield from _walk(match, base)
+        yield from below(match, base) if _is_folder(match) else _file(match, base)
 
 
 def below(folder: str, base: str) -> Iterator[Found]:
     """The regular files in a folder and its folders, named relative to `base`; links are listed, what is hidden not."""
-    for entry in _entries(folder):
-        if not entry.startswith("."):
-            yield from _walk(os.path.join(folder, entry), base)
+    for each in _folders(folder):
+        for entry in _entries(each):
+            if not entry.startswith("."):
+                yield from _file(os.path.join(each, entry), base)
 
 
-def _walk(path: str, base: str) -> Iterator[Found]:
+def _file(path: str, base: str) -> Iterator[Found]:
     try:
         status = os.lstat(path)
     except OSError:  # it went away meanwhile
         return
-    if stat.S_ISDIR(status.st_mode):
-        yield from below(path, base)
-    elif stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode):
-        link = stat.S_ISLNK(status.st_mode)
+    link = stat.S_ISLNK(status.st_mode)
+    if link or stat.S_ISREG(status.st_mode):
         yield Found(path, base, _name(os.path.relpath(path, base)), 0 if link else status.st_size, link)
+
+
+def _folders(folder: str) -> Iterator[str]:
+    """A folder and all folders in it, but hidden ones and those behind a link."""
+    waiting = [folder]
+    while waiting:
+        here = waiting.pop()
+        yield here
+        paths = [os.path.join(here, entry) for entry in _entries(here) if not entry.startswith(".")]
+        waiting += [path for path in reversed(paths) if _is_folder(path)]
+
+
+def _is_folder(path: str) -> bool:
+    return os.path.isdir(path) and not os.path.islink(path)
 
 
 def _entries(folder: str) -> list[str]:
@@ -120,19 +133,17 @@ def _matches(folder: str, parts: Sequence[str]) -> Iterator[str]:
     """What the parts of a pattern match below a folder; no link to a folder is followed."""
     part, *rest = parts
     if part == "**":
-        yield from _matches(folder, rest or ["*"])
+        if not rest:
+            yield folder
+        for each in _folders(folder) if rest else ():
+            yield from _matches(each, rest)
+        return
     for entry in _entries(folder):
-        path = os.path.join(folder, entry)
-        if entry.startswith(".") and not part.startswith("."):
-            continue
-        is_folder = os.path.isdir(path) and not os.path.islink(path)
-        if part == "**":
-            if is_folder:
-                yield from _matches(path, parts)
-        elif fnmatchcase(entry, part):
+        if fnmatchcase(entry, part) and (part.startswith(".") or not entry.startswith(".")):
+            path = os.path.join(folder, entry)
             if not rest:
                 yield path
-            elif is_folder:
+            elif _is_folder(path):
                 yield from _matches(path, rest)
 
 
