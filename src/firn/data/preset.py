@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
-from typing import get_args
+from typing import TypeVar, get_args
 
 import yaml
 from pydantic import Field, ValidationError
@@ -15,6 +15,8 @@ from firn.core.errors import RecipeError
 from firn.core.settings import Settings
 from firn.data.filter import Bound
 from firn.data.measure import Edit, EditName, Family, Point
+
+Table = TypeVar("Table", bound=Settings)
 
 
 class _Words(yaml.SafeLoader):
@@ -58,10 +60,49 @@ class Language(Settings):
 class Change(Settings):
     """Another limit for a rule of the preset that is extended."""
 
-    limit: float | tuple[str, ...]
-    """The limit, on the same side as before."""
+    limit: float | tuple[str, ...] | dict[str, float]
+    """The limit, on the same side as before; or limits by language, beside the general one."""
     reason: str
     """Why."""
+
+
+class ByLanguage(Settings):
+    """What rules ask of one language."""
+
+    stop_words: tuple[str, ...] = ()
+    """Words that a text in it is full of."""
+    limits: dict[str, float] = {}
+    """Rule -> limit."""
+    also: dict[str, dict[str, float]] = {}
+    """Codes that other models give the language -> rules with limits of their own for that model."""
+
+
+class LanguageTable(Settings):
+    """A file of languages."""
+
+    about: str
+    """What it is for."""
+    languages: dict[str, ByLanguage]
+    """Code of the language, as lid.176 has it -> what is asked of it."""
+
+    def entries(self) -> dict[str, ByLanguage]:
+        """An entry for every code."""
+        found = dict(self.languages)
+        for entry in self.languages.values():
+            for code, limits in entry.also.items():
+                found[code] = ByLanguage(stop_words=entry.stop_words, limits={**entry.limits, **limits})
+        return found
+
+
+class UrlTable(Settings):
+    """A file of scored words in URLs (firn.data.urls)."""
+
+    about: str
+    """What it is for."""
+    words: dict[str, float] = {}
+    """Word -> score."""
+    subwords: dict[str, float] = {}
+    """String -> score."""
 
 
 class Preset(Settings):
@@ -75,6 +116,10 @@ class Preset(Settings):
     """Where edits and bounds come from: short name -> citation."""
     language: Language | None = None
     """How the language is told."""
+    languages: str | None = None
+    """File of languages (LanguageTable): the name of a table of firn, or a path from the preset's folder."""
+    url: str | None = None
+    """File of scored words in URLs (UrlTable), likewise; without one, URLs are not looked at."""
     steps: tuple[Point | CitedEdit, ...] = ()
     """Points and edits, in order, in place of those of the preset that is extended."""
     bounds: tuple[CitedBound, ...] = ()
@@ -102,20 +147,40 @@ def read(name: str) -> Preset:
     Raises RecipeError where there is none, or it is not of the form.
     """
     if name.endswith((".yaml", ".yml")):
-        path = Path(name)
-        if not path.is_file():
-            raise RecipeError("there is no such preset file", where=name, mend="check the path")
-        text = path.read_text(encoding="utf-8")
-    elif name in names():
-        text = (resources.files("firn.data") / "presets" / f"{name}.yaml").read_text(encoding="utf-8")
-    else:
+        return _parsed(Preset, _text(Path(name), name), name)
+    if name not in names():
         raise RecipeError(f"unknown preset {name!r}", key="preset", mend=near(name, names()))
+    return _parsed(Preset, (resources.files("firn.data") / "presets" / f"{name}.yaml").read_text("utf-8"), name)
+
+
+def read_table(form: type[Table], name: str, preset: str) -> Table:
+    """A table that a preset names, beside the preset's file where the name ends in .yaml or .yml.
+
+    Raises RecipeError where there is none, or it is not of the form.
+    """
+    if name.endswith((".yaml", ".yml")):
+        path = Path(preset).parent / name
+        return _parsed(form, _text(path, preset), str(path))
+    folder = resources.files("firn.data") / "presets" / "tables"
+    known = sorted(file.name.removesuffix(".yaml") for file in folder.iterdir())
+    if name not in known:
+        raise RecipeError(f"unknown table {name!r}", where=preset, mend=near(name, known))
+    return _parsed(form, (folder / f"{name}.yaml").read_text("utf-8"), name)
+
+
+def _text(path: Path, where: str) -> str:
+    if not path.is_file():
+        raise RecipeError(f"there is no file {str(path)!r}", where=where, mend="check the path")
+    return path.read_text(encoding="utf-8")
+
+
+def _parsed(form: type[Table], text: str, where: str) -> Table:
     try:
-        return Preset.model_validate(yaml.load(text, _Words))
+        return form.model_validate(yaml.load(text, _Words))
     except yaml.YAMLError as error:
-        raise RecipeError(f"not YAML: {error}", where=name, mend="mend the file") from error
+        raise RecipeError(f"not YAML: {error}", where=where, mend="mend the file") from error
     except ValidationError as error:
-        raise _translated(error, name) from error
+        raise _translated(error, where) from error
 
 
 def near(name: str, known: Iterable[str]) -> str:
@@ -127,7 +192,8 @@ def near(name: str, known: Iterable[str]) -> str:
     return f"there are: {', '.join(ordered)}" if ordered else "there are none"
 
 
-_KEYS = {key for form in (Preset, CitedEdit, CitedBound, Point, Language, Change) for key in form.model_fields}
+_FORMS = (Preset, CitedEdit, CitedBound, Point, Language, Change, LanguageTable, ByLanguage, UrlTable)
+_KEYS = {key for form in _FORMS for key in form.model_fields}
 
 
 def _translated(error: ValidationError, where: str) -> RecipeError:

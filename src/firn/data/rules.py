@@ -7,22 +7,27 @@ each with its source. Steps and bounds are apart from here on: `MeasureSettings`
 
 from __future__ import annotations
 
+import importlib.metadata
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from pydantic import Field, model_validator
 
 from firn.core.errors import RecipeError
+from firn.core.files import Files
+from firn.core.inputs import External, external
 from firn.core.settings import Settings
 from firn.data.filter import MAX_BOUNDS, Bound, FilterSettings
-from firn.data.measure import Edit, MeasureSettings, Point
-from firn.data.preset import CitedBound, CitedEdit, near, read
+from firn.data.measure import MODEL, Edit, MeasureSettings, Point
+from firn.data.preset import CitedBound, CitedEdit, LanguageTable, UrlTable, near, read, read_table
 from firn.data.signals import FAMILY
+from firn.data.urls import UT1_FILES, UrlSettings
 
 #: Columns of the measurement that are no point's signals.
 DOCUMENT_SIGNALS = ("language", "language_score")
 
-Limit = float | tuple[str, ...]
+Limit = float | tuple[str, ...] | dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -39,13 +44,18 @@ class RulesSettings(Settings):
     """A recipe's rules for one source: a preset and what is changed in it."""
 
     preset: str = "none"
-    """A preset of firn (fineweb, reference-docs, code, none), or the path of a YAML file of the same form."""
+    """A preset of firn (gopher, c4, fineweb, fineweb2, refinedweb, dclm, code, reference-docs, none), or the path of a
+    YAML file of the same form."""
     off: dict[str, str] = Field(default={})
     """Rules and edits to switch off, each with the reason."""
     bounds: dict[str, Limit] = Field(default={})
-    """Other limits, by rule."""
+    """Other limits, by rule: a number for all languages, numbers by language beside it, or a list of languages."""
     language_bytes: int | None = Field(default=None, ge=0)
     """UTF-8 bytes by which the language is told, 0 for not at all; null: as many as the preset says."""
+    language_model: str | None = None
+    """File or URL of a fastText model that tells the language in place of lid.176, as GlotLID's model.bin."""
+    blocklists: dict[str, str] = Field(default={})
+    """URLs that are removed: name -> file, folder in the layout of UT1, or archive of one (firn.data.urls)."""
 
     @model_validator(mode="after")
     def _known(self) -> RulesSettings:
@@ -58,12 +68,30 @@ class RulesSettings(Settings):
         if self.language_bytes is not None:
             measure = rules.measure.model_copy(update={"language_bytes": self.language_bytes})
             rules = replace(rules, measure=measure)
+        rules = replace(rules, measure=self._with_files(rules.measure))
         return _changed(rules, self.off, self.bounds, f"preset {self.preset}")
+
+    def _with_files(self, measure: MeasureSettings) -> MeasureSettings:
+        update: dict[str, object] = {"language_model": self.language_model is not None}
+        if self.blocklists:
+            if measure.url is None:
+                mend = "take fineweb, fineweb2, refinedweb or dclm, or give your preset a table of words in URLs"
+                raise RecipeError(f"the preset {self.preset} has no rules on URLs", key="blocklists", mend=mend)
+            update["url"] = measure.url.model_copy(update={"lists": tuple(sorted(self.blocklists))})
+        return measure.model_copy(update=update)
 
     @property
     def measure(self) -> MeasureSettings:
         """Settings of the stage measure."""
         return self.resolve().measure
+
+    @cached_property
+    def files(self) -> dict[str, tuple[External, ...]]:
+        """What the stage measure reads beside documents (measure.task). Raises InputError where a file is missing."""
+        found = {name: _list_files(path) for name, path in self.blocklists.items()}
+        if self.language_model is not None:
+            found[MODEL] = (external(self.language_model),)
+        return found
 
     @property
     def filter(self) -> FilterSettings:
@@ -92,10 +120,34 @@ def load(name: str, within: tuple[str, ...] = ()) -> Rules:
         update["steps"] = tuple(step if isinstance(step, Point) else step.uncited() for step in preset.steps)
     if preset.language:
         update["language_bytes"] = preset.language.bytes
+    if any(edit.edit == "repair.encoding" for edit in preset.edits):
+        update["libraries"] = {"ftfy": _version("ftfy", name)}
+    if preset.url:
+        table = read_table(UrlTable, preset.url, name)
+        update["url"] = UrlSettings(words=table.words, subwords=table.subwords)
     bounds = (*base.bounds, *(bound.uncited() for bound in preset.bounds))
+    if preset.languages:
+        languages = read_table(LanguageTable, preset.languages, name).entries()
+        stop_words = {code: entry.stop_words for code, entry in languages.items() if entry.stop_words}
+        update["stop_words"] = {**base.measure.stop_words, **stop_words}
+        limits: dict[str, dict[str, float]] = {}
+        for code, entry in languages.items():
+            for rule, limit in entry.limits.items():
+                limits.setdefault(rule, {})[code] = limit
+        bounds = _limited(bounds, limits, preset.languages)
     rules = Rules(base.measure.model_copy(update=update), bounds, base.off, sources)
     _check(rules, name)
     return _changed(rules, preset.off, {rule: change.limit for rule, change in preset.changed.items()}, name)
+
+
+def _limited(bounds: tuple[Bound, ...], limits: Mapping[str, Mapping[str, float]], where: str) -> tuple[Bound, ...]:
+    """The rules with limits by language. limits: rule -> language -> limit."""
+    for rule in limits:
+        if rule not in {bound.rule for bound in bounds}:
+            raise RecipeError(
+                "there is no rule of this name", where=where, key=rule, mend=near(rule, [b.rule for b in bounds])
+            )
+    return tuple(_moved(bound, dict(limits[bound.rule]), where) if bound.rule in limits else bound for bound in bounds)
 
 
 def _check(rules: Rules, where: str) -> None:
@@ -142,9 +194,25 @@ def _changed(rules: Rules, off: Mapping[str, str], limits: Mapping[str, Limit], 
 
 
 def _moved(bound: Bound, limit: Limit, where: str) -> Bound:
-    """The rule with another limit."""
-    kind = "at_least" if bound.at_least is not None else "at_most" if bound.at_most is not None else "among"
-    if (kind == "among") != isinstance(limit, tuple):
-        need = "a list of languages" if kind == "among" else "a number"
+    """The rule with another limit, or with others by language."""
+    if (bound.among is not None) != isinstance(limit, tuple):
+        need = "a list of languages" if bound.among is not None else "a number"
         raise RecipeError(f"the limit is {limit!r}, expected {need}", where=where, key=bound.rule, mend=f"give {need}")
-    return bound.model_copy(update={kind: limit})
+    if isinstance(limit, dict):
+        return bound.model_copy(update={"by_language": {**bound.by_language, **limit}})
+    kind = "among" if bound.among is not None else "at_least" if bound.at_least is not None else "at_most"
+    return bound.model_copy(update={kind: limit, "by_language": {}})
+
+
+def _version(library: str, where: str) -> str:
+    try:
+        return importlib.metadata.version(library)
+    except importlib.metadata.PackageNotFoundError:
+        raise RecipeError(f"repair.encoding needs {library}", where=where, mend="pip install 'firn[repair]'") from None
+
+
+def _list_files(path: str) -> tuple[External, ...]:
+    """The files of a blocklist: those of a folder in the layout of UT1, or the one file."""
+    folder = Files(path)
+    names = [name for name in UT1_FILES if folder.size(name) is not None]
+    return tuple(external(folder.path(name), path) for name in names) or (external(path),)
