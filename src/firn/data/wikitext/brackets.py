@@ -204,7 +204,7 @@ def _seen(target: str, text: str | None, site: Site) -> str:
     if ":" in target:
         prefix, _, page = target.partition(":")
         key = prefix.strip().lower().replace("_", " ")
-        if key in site.files or key in site.categories or is_language(key):
+        if key in site.files or key in site.categories or is_language(prefix):
             return ""
         if not key:
             target = page

@@ -94,7 +94,7 @@ def _reading(found: re.Match[str]) -> str:
 
 
 def _raise_or_lower(found: re.Match[str]) -> str:
-    return (superscript if found[1].lower() == "sup" else subscript)(found[2].strip("'"))
+    return (superscript if found[1].lower() == "sup" else subscript)(found[2].replace("''", ""))
 
 
 def _link(found: re.Match[str]) -> str:
@@ -121,8 +121,10 @@ def _punctuation(found: re.Match[str]) -> str:
     after = text[found.end() : found.end() + 1] or "\n"
     if before in _OPENERS:
         return DROPPED if after in _CLOSERS else ""
-    if before == "\n":
-        return gap.replace(DROPPED, "").lstrip(" ")
+    if before == "\n":  # colons and semicolons may be marks of a list
+        return gap[: len(gap) - len(gap.lstrip(":;"))]
+    if before in "*#":
+        return ""
     if after in _CLOSERS or after == "\n":
         return "".join(_PUNCTUATION.findall(gap)[:1]) if after == "\n" else ""
     if mark := _PUNCTUATION.search(gap):

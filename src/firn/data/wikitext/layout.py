@@ -26,7 +26,14 @@ _FURNITURE = re.compile(
 _SEPARATOR = re.compile(r"\|\|")
 _HEADER_SEPARATOR = re.compile(r"\|\||!!")
 _PARAMETER = re.compile(r"[|!]\s*[\w -]{1,40}=")
+_ATTRIBUTES = re.compile(
+    r"^(?:\s*\b(?:colspan|rowspan|style|class|align|valign|bgcolor|width|height|scope|data-sort-value)\s*=\s*+"
+    r"(?:\"[^\"\n]*+\"|'[^'\n]*+'|[^\s|\"']++))++",
+    re.IGNORECASE,
+)
 _LIST = re.compile(r"[*#:;]+\s*")
+# Scripts that write no spaces: Chinese characters, kana, their punctuation, Thai.
+_UNSPACED = re.compile("[\u0e00-\u0e7f\u3000-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uff00-\uff65]")
 _WORD = re.compile(rf"\w|{KEPT}")
 
 
@@ -69,7 +76,7 @@ class Layout:
         while self._tables:
             self._tables[-1].furniture = False  # never closed: the rest of the page may be in it
             self._close()
-        return "\n".join(self._out).strip("\n")
+        return "".join(self._out).strip("\n")
 
     # Tables
 
@@ -182,16 +189,20 @@ class Layout:
         self._write("list", f"{'  ' * depth}{bullet}{text}")
 
     def _write(self, kind: str, text: str) -> None:
-        if not text.strip():
+        if not text.strip() or (kind == "text" and not _WORD.search(text)):
             return
         if kind != "list":
             self._list = ""
         for _, heading in self._headings:
-            self._out += ["", heading]
+            self._out += ["\n\n", heading]
             self._last = ""
         self._headings.clear()
         if kind != self._last:
-            self._out.append("")
+            self._out.append("\n\n")
+        elif kind == "text":  # the same paragraph
+            self._out.append("" if _UNSPACED.match(text) or _UNSPACED.match(self._out[-1][-1:]) else " ")
+        else:
+            self._out.append("\n")
         self._out.append(text)
         self._last = kind
 
@@ -199,9 +210,10 @@ class Layout:
 def _content(cell: str) -> str:
     """What a cell holds, without its attributes: `style="x" | content`."""
     attributes, bar, content = cell.partition("|")
-    if bar and ("=" in attributes or not attributes.strip()):
-        return content.lstrip()
-    return cell.lstrip()
+    if bar and ("=" in attributes or attributes.strip().lower() in ("", "nowrap")):
+        cell = content
+    # A template that was to bring the bar with it is no longer there.
+    return _ATTRIBUTES.sub("", cell, 1).lstrip()
 
 
 def _joined(lines: list[str]) -> str:

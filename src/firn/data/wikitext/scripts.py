@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import re
+
 _SUPER = str.maketrans("0123456789+-−=()ni", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁼⁽⁾ⁿⁱ")
 _SUB = str.maketrans("0123456789+-−=()aehijklmnoprstuvx", "₀₁₂₃₄₅₆₇₈₉₊₋₋₌₍₎ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓ")
-# Letters that abbreviations raise, as in 19th, 1er, Mme, nº: they read well on the line.
-_LONGEST = 5
+# What is raised and is no word: `10^x`, `e^(-kt)`. Words are raised in abbreviations (19th, Mme, nº) and in notes.
+_POWER = re.compile(r"[A-Za-z]|[A-Za-z0-9.,*/+−–-]*[0-9*/+−–-][A-Za-z0-9.,*/+−–-]*")
+_ORDINALS = "aoer"
 
 
 def superscript(text: str) -> str:
-    """`text` raised: in Unicode's superscripts where they have it all, words as they are, the rest after `^`."""
+    """`text` raised: in Unicode's superscripts where they have it all, a power after `^`, words as they are."""
     if text and all(ord(c) in _SUPER for c in text):
         return text.translate(_SUPER)
-    if not text or text[0].isspace() or len(text) > _LONGEST * 4:
-        return text
-    if text.isalpha() and (len(text) > 1 or text in "aoer"):
+    if not _POWER.fullmatch(text) or text in _ORDINALS:
         return text
     return f"^{text}" if len(text) == 1 else f"^({text})"
 

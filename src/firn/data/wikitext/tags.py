@@ -49,7 +49,7 @@ def take_out(text: str) -> tuple[str, list[str]]:
             continue
         attributes = found[2]
         if attributes.endswith("/"):
-            out.append(NOTHING if name == "nowiki" else "")
+            out.append(NOTHING if name in _KEEP else DROPPED)
             at = end
             continue
         close = None if name in unclosed else _CLOSE[name].search(text, end)
@@ -60,6 +60,8 @@ def take_out(text: str) -> tuple[str, list[str]]:
         at = close.end()
         if name in _KEEP:
             out.append(_mark(kept, _KEEP[name](text[end : close.start()], attributes)))
+        else:
+            out.append(DROPPED)
     out.append(text[at:])
     return "".join(out), kept
 

@@ -72,7 +72,7 @@ def _nihongo(args: Sequence[str], named: Mapping[str, str]) -> str:
 def _phonetic(args: Sequence[str], named: Mapping[str, str]) -> str:
     """`{{IPAc-en|æ|l|ˈ|b|iː|d|oʊ}}`: sounds, among words that say whose pronunciation it is."""
     sounds = "".join(arg.strip() for arg in args if arg.strip().lower() not in _ACCENTS)
-    return f"/{sounds}/" if sounds else ""
+    return f"/{sounds.replace('_', ' ')}/" if sounds else ""
 
 
 _ACCENTS = frozenset(
@@ -93,7 +93,12 @@ def _convert(args: Sequence[str], named: Mapping[str, str]) -> str:
         shown = [values[0], _RANGES[values[1]], *values[2:4]]
     elif len(values) > 3 and values[3] in _LESSER and _NUMBER.match(values[2]):
         shown = values[:4]
-    return " ".join(_UNITS.get(value, value) for value in shown)
+    return " ".join(_grouped(value) if value.isdecimal() else _UNITS.get(value, value) for value in shown)
+
+
+def _grouped(number: str) -> str:
+    """With commas, as the template has it from four digits on."""
+    return f"{int(number):,}" if number.isascii() and number[0] != "0" and len(number) < 20 else number
 
 
 _NUMBER = re.compile(r"[\d.,+/−-]+$")
@@ -113,7 +118,8 @@ _UNITS = {
     "C": "°C", "F": "°F", "K-change": "K", "C-change": "°C", "F-change": "°F", "km2": "km²", "m2": "m²", "cm2": "cm²",
     "mi2": "sq mi", "sqmi": "sq mi", "sqft": "sq ft", "sqkm": "km²", "km3": "km³", "m3": "m³", "cm3": "cm³",
     "cuft": "cu ft", "cumi": "cu mi", "nmi": "nautical miles", "acre": "acres", "m/s": "m/s", "m3/s": "m³/s",
-    "impgal": "imp gal", "USgal": "US gal", "/sqmi": "per sq mi", "/km2": "per km²", "/sqkm": "per km²",
+    "impgal": "imp gal", "USgal": "US gal", "oilbbl": "bbl",
+    "/sqmi": "per sq mi", "/km2": "per km²", "/sqkm": "per km²",
 }  # fmt: skip
 
 
