@@ -15,14 +15,19 @@ Turn = tuple[Tensor, Tensor]
 
 def rotation(positions_T: Tensor, size: int, theta: float, scaling: RopeScaling | None = None) -> Turn:
     """Cosines and sines [T, E] for heads of width E = `size`, halves repeated as Llama lays them out."""
-    inverse = theta ** -(torch.arange(0, size, 2, device=positions_T.device, dtype=torch.float32) / size)
-    factor = 1.0
-    if scaling is not None and scaling.kind == "llama3":
-        inverse = _llama3(inverse, scaling)
-    elif scaling is not None:
-        inverse, factor = _yarn(inverse, scaling, theta)
+    inverse, factor = frequencies(size, theta, scaling, positions_T.device)
     angles_TE = torch.outer(positions_T.float(), inverse).repeat(1, 2)
     return angles_TE.cos() * factor, angles_TE.sin() * factor
+
+
+def frequencies(
+    size: int, theta: float, scaling: RopeScaling | None = None, device: torch.device | str = "cpu"
+) -> tuple[Tensor, float]:
+    """Radians per position [E/2], and a factor on what they turn."""
+    inverse = theta ** -(torch.arange(0, size, 2, device=device, dtype=torch.float32) / size)
+    if scaling is None:
+        return inverse, 1.0
+    return (_llama3(inverse, scaling), 1.0) if scaling.kind == "llama3" else _yarn(inverse, scaling, theta)
 
 
 def rotate(x_BHTE: Tensor, turn: Turn) -> Tensor:

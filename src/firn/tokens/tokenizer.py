@@ -163,7 +163,7 @@ def _end_of_text(added: Mapping[str, int], where: str) -> int:
     raise FormatError(f"no special token ends a document; firn looks for {', '.join(_END_OF_TEXT)}", where=where)
 
 
-def _split_pattern(spec: Mapping[str, Any]) -> str | None:
+def split_pattern(spec: Mapping[str, Any]) -> str | None:
     """The pattern by which this tokenizer cuts text, None when it is not a single known one."""
     before = spec.get("pre_tokenizer") or {}
     steps: Sequence[Mapping[str, Any]] = before["pretokenizers"] if before.get("type") == "Sequence" else [before]
@@ -183,7 +183,7 @@ def _tiktoken(
     spec: Mapping[str, Any], vocab: Mapping[str, int], added: Mapping[str, int]
 ) -> Callable[[str], Tokens] | None:
     """Encode with tiktoken by the same merges; None where equality is not proven. KeyError for a broken merge."""
-    split, model = _split_pattern(spec), spec["model"]
+    split, model = split_pattern(spec), spec["model"]
     plain = not any(model.get(key) for key in ("dropout", "continuing_subword_prefix", "end_of_word_suffix"))
     if split not in splitting.KNOWN or not plain:
         return None
