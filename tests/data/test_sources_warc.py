@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import brotli
+import fsspec
 import pytest
 
 from firn.core.hashing import document_id
@@ -172,6 +173,20 @@ def test_damaged_files_are_accounted_for(tmp_path: Path) -> None:
         f"3.warc.gz#bytes={at}-{at + 502}",
     ]
     assert f"at byte {at + len(packed[1])}" in failed[0]["error"]
+
+
+def test_a_remote_file_is_read_where_it_lies(tmp_path: Path) -> None:
+    good = [members(record(str(i), http(page(f"Page {i}.")))) for i in range(3)]
+    data = good[0] + b"\x1f\x8b\x08" + b"\xff" * 500 + good[2]
+    fsspec.filesystem("memory").pipe("/firn-test/crawl/00/a.warc.gz", data)
+    engine = Inline(Store(tmp_path))
+    found = []
+    for path in ("memory://firn-test/crawl", "memory://firn-test/crawl/**/*.warc.gz", "memory://firn-test/*/00/a.*"):
+        source = WarcSource(paths=(path,))
+        (manifest,) = engine.run(read.tasks("web", source, ExtractSettings(), engine))  # type: ignore[arg-type]
+        assert (manifest.counts["kept"], manifest.counts["failed"]) == (2, 1)
+        found.append([row.rpartition("#")[0] for row in table(engine.store, manifest, "ledger")["address"].to_pylist()])
+    assert found == [["00/a.warc.gz"] * 3, ["00/a.warc.gz"] * 3, ["crawl/00/a.warc.gz"] * 3]
 
 
 def test_real_files_are_read_to_their_end(tmp_path: Path, shared_data: Callable[[str], Path]) -> None:

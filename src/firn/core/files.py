@@ -165,6 +165,16 @@ class RemoteFile(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
+    def seekable(self) -> bool:
+        return bool(self._file.seekable())
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        try:
+            self._position = self._file.seek(offset, whence)
+        except Exception as error:
+            raise as_os_error(error) from error
+        return self._position
+
     def readinto(self, buffer: Any) -> int:
         view = memoryview(buffer).cast("B")
         try:

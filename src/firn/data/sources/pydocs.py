@@ -9,6 +9,7 @@ a compressor makes of a text differs between builds of zlib.
 from __future__ import annotations
 
 import json
+import os
 import platform
 import subprocess
 import sys
@@ -26,8 +27,9 @@ from firn.data.sources import warc
 
 _RENDERER = Path(__file__).with_name("pydocs_render.py")
 _DATE = "1970-01-01T00:00:00Z"
-# All that the renderer knows of the environment.
+# All that the renderer knows of the environment, besides where an unusual Python finds its own parts.
 _ENVIRONMENT = {"PYTHONHASHSEED": "0", "PATH": "", "HOME": "/", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
+_PARTS = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PYTHONHOME")
 _STORED = 0xFFFF
 
 
@@ -56,8 +58,9 @@ def render() -> list[dict[str, str]]:
     # Not a virtual environment's: the library is the base installation's.
     python = getattr(sys, "_base_executable", None) or sys.executable
     command = [python, "-s", "-S", "-P", "-X", "utf8", str(_RENDERER)]
+    environment = {**{name: os.environ[name] for name in _PARTS if name in os.environ}, **_ENVIRONMENT}
     try:
-        done = subprocess.run(command, capture_output=True, env=_ENVIRONMENT, cwd="/", check=True)
+        done = subprocess.run(command, capture_output=True, env=environment, cwd="/", check=True)
     except (OSError, subprocess.CalledProcessError) as error:
         said = getattr(error, "stderr", b"") or str(error).encode()
         raise InputError(

@@ -146,7 +146,8 @@ def pages() -> Iterator[dict[str, str]]:
     topics = importlib.import_module("pydoc_data.topics").topics
     render = Pages()
     for name in sorted(loaded):
-        page = render.page(pydoc.describe(loaded[name]), render.docmodule(loaded[name]))
+        # Not pydoc's title, which says of a module in C whether this build has it built in.
+        page = render.page(f"module {name}", render.docmodule(loaded[name]))
         yield {"path": f"{name.replace('.', '/')}.html", "html": _neutral(page)}
     for name in sorted(topics):
         body = render.heading(f'<strong class="title">{name}</strong>')

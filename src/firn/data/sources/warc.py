@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from typing import Literal
+from typing import BinaryIO, Literal
 
 from pydantic import Field
 
@@ -43,7 +43,7 @@ class WarcSettings(Settings):
 
     group: str | None = None
     """Regular expression on the URL's path: its first group, or the whole match, names what must stay together in
-    training or in validation. None, or no match: the host."""
+    training or in validation. None, or no match: the host, without `www.`."""
     max_bytes: int = Field(default=32 << 20, ge=1)
     """Longest record, and longest body once decoded."""
 
@@ -79,7 +79,7 @@ def run(work: Work) -> None:
     """Read one WARC file."""
     settings: WarcReading = work.settings
     rows, others = Rows(work, "warc"), Counter[str]()
-    with work.stream() as stream:
+    with _seekable(work) as stream:
         for record in records(stream, settings.warc.max_bytes, _DOCUMENTS):
             url = record.headers.get("warc-target-uri", "").strip("<> ") or None
             if record.error is None and (other := _other(record, url or "")):
@@ -91,6 +91,15 @@ def run(work: Work) -> None:
             rows.leave()
     rows.close()
     work.note("records_of_other_types", dict(sorted(others.items())))
+
+
+def _seekable(work: Work) -> BinaryIO:
+    """The file where it lies, or a copy of it where its server gives no parts of files."""
+    stream = work.stream()
+    if stream.seekable():
+        return stream
+    stream.close()
+    return open(work.local(), "rb")
 
 
 def _other(record: Record, url: str) -> str | None:
