@@ -11,13 +11,17 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from firn.core.errors import FormatError
+from firn.core.errors import FormatError, RecipeError
 from firn.core.schema import DOCUMENT
 from firn.core.settings import Settings
 from firn.core.stage import Stage, Work
 
 #: Rules that fit the ledger's bitmap.
 MAX_BOUNDS = 64
+
+
+#: What a rule allows: a number, languages, or numbers by language beside the number for all.
+Limit = float | tuple[str, ...] | dict[str, float]
 
 
 class Bound(Settings):
@@ -54,6 +58,17 @@ class Bound(Settings):
     def limit_for(self, language: str | None) -> float | None:
         """The same, for documents in this language."""
         return self.by_language.get(language or "", self.limit) if self.among is None else None
+
+    def moved(self, limit: Limit, where: str | None = None) -> Bound:
+        """The rule with another limit, or with others by language. Raises RecipeError for a limit of another kind."""
+        if (self.among is not None) != isinstance(limit, tuple):
+            need = "a list of languages" if self.among is not None else "a number"
+            problem = f"the limit is {limit!r}, expected {need}"
+            raise RecipeError(problem, where=where, key=self.rule, mend=f"give {need}")
+        if isinstance(limit, dict):
+            return self.model_copy(update={"by_language": {**self.by_language, **limit}})
+        kind = "among" if self.among is not None else "at_least" if self.at_least is not None else "at_most"
+        return self.model_copy(update={kind: limit, "by_language": {}})
 
     def fails(self, column: pa.ChunkedArray, languages: pa.ChunkedArray | None = None) -> NDArray[np.bool_]:
         """Which values of the signal break the rule; null and NaN do. languages: of the same documents."""

@@ -18,7 +18,7 @@ from firn.core.errors import RecipeError
 from firn.core.files import Files
 from firn.core.inputs import External, external
 from firn.core.settings import Settings
-from firn.data.filter import MAX_BOUNDS, Bound, FilterSettings
+from firn.data.filter import MAX_BOUNDS, Bound, FilterSettings, Limit
 from firn.data.measure import MODEL, Edit, MeasureSettings, Point
 from firn.data.preset import CitedBound, CitedEdit, LanguageTable, UrlTable, near, read, read_table
 from firn.data.signals import FAMILY
@@ -26,8 +26,6 @@ from firn.data.urls import UT1_FILES, UrlSettings
 
 #: Columns of the measurement that are no point's signals.
 DOCUMENT_SIGNALS = ("language", "language_score")
-
-Limit = float | tuple[str, ...] | dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -147,7 +145,7 @@ def _limited(bounds: tuple[Bound, ...], limits: Mapping[str, Mapping[str, float]
             raise RecipeError(
                 "there is no rule of this name", where=where, key=rule, mend=near(rule, [b.rule for b in bounds])
             )
-    return tuple(_moved(bound, dict(limits[bound.rule]), where) if bound.rule in limits else bound for bound in bounds)
+    return tuple(bound.moved(dict(limits[bound.rule]), where) if bound.rule in limits else bound for bound in bounds)
 
 
 def _check(rules: Rules, where: str) -> None:
@@ -185,23 +183,12 @@ def _changed(rules: Rules, off: Mapping[str, str], limits: Mapping[str, Limit], 
             raise RecipeError("a rule is switched off without a reason", where=where, key=rule, mend="say why")
     steps = tuple(s for s in rules.measure.steps if not (isinstance(s, Edit) and s.rule in off))
     bounds = tuple(
-        _moved(bound, limits[bound.rule], where) if bound.rule in limits else bound
+        bound.moved(limits[bound.rule], where) if bound.rule in limits else bound
         for bound in rules.bounds
         if bound.rule not in off
     )
     measure = rules.measure.model_copy(update={"steps": steps})
     return Rules(measure, bounds, {**rules.off, **off}, rules.sources)
-
-
-def _moved(bound: Bound, limit: Limit, where: str) -> Bound:
-    """The rule with another limit, or with others by language."""
-    if (bound.among is not None) != isinstance(limit, tuple):
-        need = "a list of languages" if bound.among is not None else "a number"
-        raise RecipeError(f"the limit is {limit!r}, expected {need}", where=where, key=bound.rule, mend=f"give {need}")
-    if isinstance(limit, dict):
-        return bound.model_copy(update={"by_language": {**bound.by_language, **limit}})
-    kind = "among" if bound.among is not None else "at_least" if bound.at_least is not None else "at_most"
-    return bound.model_copy(update={kind: limit, "by_language": {}})
 
 
 def _version(library: str, where: str) -> str:
