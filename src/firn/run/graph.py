@@ -80,8 +80,8 @@ def documents(recipe: Recipe, engine: LocalEngine, make: Make | None = None) -> 
 
 def measured(recipe: Recipe, source: str, shard: Manifest) -> Task:
     """Measure the documents of a shard."""
-    settings = recipe.sources[source].rules.measure
-    return Task(measure.STAGE, settings, (Input(shard, ("documents",)),), shard.label)
+    rules = recipe.sources[source].rules
+    return measure.task(rules.measure, shard, rules.files)
 
 
 def filtered(recipe: Recipe, source: str, shard: Manifest, signals: Manifest) -> Task:
