@@ -11,14 +11,18 @@ from firn.core.engine import LocalEngine
 from firn.core.stage import Task
 from firn.data.extract import ExtractSettings
 from firn.data.sources import (
+    BooksSource,
     CodeSource,
     FilesSource,
+    PapersSource,
     PydocsSource,
     Source,
     WarcSource,
     WikipediaSource,
+    books,
     code,
     files,
+    papers,
     pydocs,
     warc,
     wikipedia,
@@ -34,10 +38,14 @@ def tasks(name: str, source: Source, extract: ExtractSettings, engine: LocalEngi
     match source:
         case WarcSource():
             return warc.tasks(name, source, extract)
+        case BooksSource():
+            return books.tasks(name, source)
         case CodeSource():
             return code.tasks(name, source)
         case FilesSource():
             return files.tasks(name, source, extract)
+        case PapersSource():
+            return papers.tasks(name, source)
         case PydocsSource():
             return pydocs.tasks(name, source, extract, engine)
         case WikipediaSource():

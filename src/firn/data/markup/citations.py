@@ -99,7 +99,9 @@ def _bracketed(text: str, at: int, opening: str, closing: str) -> tuple[str, int
 
 def _plain(label: str) -> str:
     """A label without its markup: the part before the year, and the year."""
-    label = re.sub(r"\\protect\\citeauthoryear\{(.*?)\}\{(.*?)\}(?:\{(.*?)\})?", lambda m: f"{m[1]}({m[3] or m[2]})", label)
+    label = re.sub(
+        r"\\protect\\citeauthoryear\{(.*?)\}\{(.*?)\}(?:\{(.*?)\})?", lambda m: f"{m[1]}({m[3] or m[2]})", label
+    )
     label = re.sub(r"\\(?:natexlab|bibinfo\{\w+\})\{?", "", label).replace("~", " ").replace("\\&", "&")
     label = _ACCENT.sub(lambda m: unicodedata.normalize("NFC", m[2] + ACCENTS[m[1]]), label)
     return re.sub(r"[{}\\]", "", label)

@@ -69,11 +69,11 @@ def main_file(files: Mapping[str, str]) -> str | None:
 
 
 def main_files(files: Mapping[str, str]) -> list[str]:
-    """All files that are documents of their own, in the order of names."""
-    whole = re.compile(r"^[^%\n]*\\document(?:class|style)", re.MULTILINE)
-    found = [name for name, text in sorted(files.items()) if name.endswith(".tex") and whole.search(text)]
+    """All files that are documents of their own: first the one that main_file gives, then others by name."""
     one = main_file(files)
-    return found or ([one] if one else [])
+    whole = re.compile(r"^[^%\n]*\\document(?:class|style)\s*(?:\[[^\]]*\])?\s*\{(?!standalone|subfiles)", re.MULTILINE)
+    others = [name for name, text in sorted(files.items()) if name.endswith(".tex") and whole.search(text)]
+    return [one, *(name for name in others if name != one)] if one else []
 
 
 def known(name: str) -> bool:
@@ -488,7 +488,15 @@ class _Latex:
                 self._argument()
                 self._optional()
         self._end_line()
-        if name.rstrip("*") in ("figure", "table", "wrapfigure", "wraptable", "longtable", "sidewaystable", "algorithm"):
+        if name.rstrip("*") in (
+            "figure",
+            "table",
+            "wrapfigure",
+            "wraptable",
+            "longtable",
+            "sidewaystable",
+            "algorithm",
+        ):
             self._float = "table" if "table" in name else "figure"
         hidden = self._hidden
         if name in TITLED:

@@ -14,9 +14,9 @@ from xml.parsers import expat
 
 from firn.data.markup.work import MarkupError
 
-MAX_BYTES = 128 << 20
-MAX_NODES = 4_000_000
-MAX_DEPTH = 150
+MAX_BYTES = 32 << 20
+MAX_NODES = 1_000_000
+MAX_DEPTH = 100
 # A character or a few, as `<!ENTITY nbsp "&#160;">` has it. More is a text, or an attack.
 _MAX_ENTITY = 64
 

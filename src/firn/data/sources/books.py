@@ -1,0 +1,454 @@
+"""The source `books`: Project Gutenberg's texts, EPUB, OpenStax's CNXML, PDF, and trees of Markdown, LaTeX or HTML.
+
+A book lies in a file, in a folder, or in an archive (tar, zip). A folder is one book where it holds an OpenStax
+collection, an EPUB's package, or Markdown or HTML; then its files come in the order that the book's own index gives. Every
+`.txt`, `.epub`, `.pdf` and LaTeX document is a book, and so is a single page of HTML of Project Gutenberg. A row of
+the ledger is a chapter, with its number as `part` and the book as `parent`; `meta` says whether it is front matter, body or
+back matter. What is no book's file by its name is passed over, and counted in the shard's notes.
+Rules: `books.link`, `books.outside` (a name that leads out of its archive), `books.too_large`, `books.not_a_book`,
+`books.unlisted` (a file that the book's index does not name), `books.front`, `books.back` (where they are not wanted),
+`books.no_text`. What is malformed, or a bomb, fails.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO, Literal
+
+from pydantic import Field
+
+from firn.core.hashing import document_id
+from firn.core.settings import Settings
+from firn.core.stage import Stage, Task, Work, library_versions
+from firn.data import charset
+from firn.data.markup import archive, booktree, cnxml, epub, gutenberg, jats, latex, licenses, markdown, parts, pdf, xhtml, xml
+from firn.data.markup import work as works
+from firn.data.markup.parts import Part
+from firn.data.markup.work import MarkupError
+from firn.data.raw import Rows, extra, grouping
+from firn.data.sources.listing import Found, bundles, find
+
+_FORMATS = {
+    ".txt": "text", ".epub": "epub", ".pdf": "pdf", ".tex": "latex", ".md": "markdown", ".markdown": "markdown",
+    ".html": "html", ".htm": "html", ".xhtml": "html", ".cnxml": "cnxml", ".opf": "epub_folder",
+    ".sty": "latex", ".cls": "latex", ".bbl": "latex",
+}  # fmt: skip
+_COLLECTION = re.compile(r"(?:^|/)(?:[^/]+\.)?collection\.xml$")
+_LICENSES = re.compile(r"(?:^|/)(?:LICEN[CS]E|COPYING)[^/]*$")
+_NO_CHAPTER = re.compile(r"(?:readme|contributing|code[-_]of[-_]conduct|changelog|security|license|summary|todo)\.\w+$", re.I)
+#: Text of one book that is many files, in bytes.
+MAX_BOOK = 64 << 20
+
+
+class BooksSettings(Settings):
+    """What changes the documents of books."""
+
+    group: str | None = None
+    """Regular expression on the book's name: its first group, or the whole match, names what must stay together in
+    training or in validation. None, or no match: the book."""
+    front: bool = True
+    """Whether front matter (title pages, contents, prefaces) becomes documents."""
+    back: bool = True
+    """Whether back matter (indexes, glossaries, notes) becomes documents."""
+    unwrap: bool = True
+    """Whether the broken lines of plain text are joined to paragraphs."""
+    license: str | None = None
+    """Licence, as SPDX identifier or URL, of books that do not say theirs."""
+    max_bytes: int = Field(default=128 << 20, ge=1)
+    """Largest file, unpacked, in bytes."""
+
+
+class BooksSource(BooksSettings):
+    """Books: Project Gutenberg, EPUB, OpenStax, PDF, and trees of Markdown, LaTeX or HTML."""
+
+    kind: Literal["books"] = "books"
+    paths: tuple[str, ...] = Field(min_length=1)
+    """Files, folders, archives or patterns, local or fsspec URLs: `gutenberg/`, `epub/*.epub`, `openstax/*.tar.xz`."""
+
+
+@dataclass(slots=True)
+class Book:
+    """The files that make a book. kind: a format; of several files, `cnxml`, `epub_folder`, `tree` or `latex`."""
+
+    name: str
+    kind: str
+    files: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Chapter:
+    """A part of a book as it was read. place: file in the book, or empty; above: titles of chapters around it."""
+
+    part: Part
+    place: str = ""
+    above: tuple[str, ...] = ()
+    work: works.Work | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What a book says of itself, its chapters in reading order, and its files that are no chapter of it."""
+
+    work: works.Work
+    chapters: Sequence[Chapter]
+    unlisted: Sequence[str] = ()
+
+
+def tasks(name: str, source: BooksSource) -> list[Task]:
+    """One shard per archive; other books are put together by the hashes of their names. Raises InputError."""
+    own = BooksSettings(**{key: getattr(source, key) for key in BooksSettings.model_fields})
+    found = {file.name: file for file in find(source.paths)}
+    links = [key for key, file in found.items() if file.link and _format(key)]
+    packed = [key for key, file in found.items() if archive.is_archive(key) and not file.link]
+    shards = [
+        Task(STAGE, own, (found[key].external(),), f"{name}/{key}", extra(name, archive=key, **_pdfium()))
+        for key in packed
+    ]
+    loose = [key for key, file in found.items() if not file.link and key not in packed]
+    books = {book.name: book for book in [*_books(loose), *(Book(key, "link", [key]) for key in links)]}
+    sizes = [Found("", "", key, sum(found[file].bytes for file in book.files)) for key, book in books.items()]
+    for bits, bundle in bundles(sizes):
+        rows, inputs = [], []
+        for unit in bundle:
+            book = books[unit.name]
+            files = [found[file] for file in book.files]
+            rule = _left_out(files, own)
+            # A book that lies in the source's own folder is called as the folder is.
+            called = posixpath.basename(files[0].root.rstrip("/")) or "book" if book.name == "." else book.name
+            rows.append([called, book.kind, [] if rule else book.files, rule])
+            inputs += [found[file].external() for file in book.files] if not rule else []
+        more = _pdfium() if any(row[1] == "pdf" for row in rows) else {}
+        shards.append(Task(STAGE, own, tuple(inputs), f"{name}/{bits}", extra(name, books=rows, **more)))
+    return shards
+
+
+def _pdfium() -> dict[str, Any]:
+    """The version of the library that reads PDF, where it is installed; its text changes with it."""
+    try:
+        return {"libraries": library_versions(("pypdfium2",))}
+    except ModuleNotFoundError:
+        return {}
+
+
+def _left_out(files: Sequence[Found], settings: BooksSettings) -> list[Any] | None:
+    if len(files) == 1 and files[0].link:
+        return ["link"]
+    size, limit = sum(file.bytes for file in files), MAX_BOOK if len(files) > 1 else settings.max_bytes
+    return ["too_large", size, limit] if size > limit else None
+
+
+def _format(name: str) -> str | None:
+    """What a file is by its name; None for what is no book's."""
+    if _COLLECTION.search(name):
+        return "cnxml"
+    if _LICENSES.search(name) and not name.endswith(".tex"):
+        return "license"
+    if posixpath.basename(name) in booktree.MARKERS:
+        return "markdown"
+    return _FORMATS.get(posixpath.splitext(name)[1].lower())
+
+
+def _books(names: Iterable[str]) -> list[Book]:
+    """The books that files make, in the order of names."""
+    kinds = {name: kind for name in sorted(names) if (kind := _format(name))}
+    found: dict[str, Book] = {}
+
+    def claim(folder: str, kind: str, kinds_of: Sequence[str]) -> None:
+        """All files of these kinds in and below a folder are one book."""
+        prefix = f"{folder}/" if folder else ""
+        files = [name for name, format in kinds.items() if name.startswith(prefix) and format in kinds_of]
+        book = found.setdefault(folder or ".", Book(folder or ".", kind))
+        book.files += files
+        for name in files:
+            del kinds[name]
+
+    for name in [name for name in kinds if _COLLECTION.search(name)]:
+        if name in kinds:
+            folder = posixpath.dirname(name)
+            claim(posixpath.dirname(folder) if posixpath.basename(folder) == "collections" else folder, "cnxml", ("cnxml",))
+    for name in [name for name, kind in kinds.items() if kind == "epub_folder"]:
+        claim(posixpath.dirname(name), "epub_folder", ("epub_folder", "html"))
+    for folder in _tops([name for name, kind in kinds.items() if kind == "markdown"]):
+        claim(folder, "tree", ("markdown",))
+    for folder in _tops([name for name, kind in kinds.items() if kind == "latex"]):
+        claim(folder, "latex", ("latex",))
+    for folder in _tops([name for name, kind in kinds.items() if kind == "html"]):
+        prefix = f"{folder}/" if folder else ""
+        inside = [name for name, kind in kinds.items() if kind == "html" and name.startswith(prefix)]
+        by_folder = Counter(posixpath.dirname(name) for name in inside)
+        if max(by_folder.values()) > 1:
+            claim(folder, "tree", ("html",))
+    for name, kind in kinds.items():
+        if kind != "license":
+            found[name] = Book(name, kind, [name])
+    return [found[name] for name in sorted(found)]
+
+
+def _tops(names: Sequence[str]) -> list[str]:
+    """The highest folders that hold some of the files themselves, or an index of them."""
+    folders = {posixpath.dirname(name) for name in names}
+    marked = {posixpath.dirname(name) for name in names if posixpath.basename(name) in booktree.MARKERS}
+    tops = []
+    for folder in sorted(folders, key=lambda folder: (folder.count("/") if folder else -1, folder)):
+        above = [top for top in tops if not top or folder == top or folder.startswith(f"{top}/")]
+        if not above and not any(mark != folder and mark.startswith(f"{folder}/" if folder else "") for mark in marked):
+            tops.append(folder)
+    return tops
+
+
+def run(work: Work) -> None:
+    """Read the books of one shard."""
+    rows = Rows(work, "books")
+    if (name := work.extra.get("archive")) is not None:
+        if name.lower().endswith(".zip"):
+            with open(work.local(), "rb") as file:
+                _archive(rows, name, file, work.settings)
+        else:
+            with work.stream() as stream:
+                _archive(rows, name, stream, work.settings)
+        work.advance(bytes=work.inputs[0].bytes)
+    else:
+        inputs = iter(range(len(work.inputs)))
+        for name, kind, files, rule in work.extra["books"]:
+            indices = [next(inputs) for _ in files]
+            if not rows.enter(name):
+                continue
+            if rule:
+                rows.remove(*rule)
+            else:
+                data = {file: work.local(index).read_bytes() for file, index in zip(files, indices, strict=True)}
+                _read(rows, Book(name, kind, files), data, "", work.settings)
+            rows.leave()
+            work.advance(bytes=sum(work.inputs[index].bytes for index in indices))
+    rows.close()
+
+
+def _archive(rows: Rows, name: str, stream: BinaryIO, settings: BooksSettings) -> None:
+    """The books of an archive. Those of one file are read as they come, the others when all of it is there."""
+    kept: dict[str, bytes] = {}
+    passed, size = Counter[str](), 0
+
+    def wanted(member: str) -> bool:
+        if _format(member) and not posixpath.basename(member).startswith("._"):
+            return True
+        passed[posixpath.splitext(member)[1].lower()[:10] or "none"] += 1
+        return False
+
+    try:
+        for member in archive.members(stream, name, settings.max_bytes, wanted):
+            address = f"{name}#{member.name}"
+            if isinstance(member, archive.Unread):
+                if rows.enter(address):
+                    if member.rule:
+                        bound = settings.max_bytes if member.rule == "too_large" else None
+                        rows.remove(member.rule, member.bytes if bound else None, bound)
+                    else:
+                        rows.fail(member.error)
+            elif (kind := _format(member.name)) in ("text", "epub", "pdf"):
+                if rows.enter(address):
+                    book = Book(member.name, str(kind), [member.name])
+                    _read(rows, book, {member.name: member.data}, f"{name}#", settings)
+            elif size + len(member.data) <= MAX_BOOK:
+                size += len(member.data)
+                kept[member.name] = member.data
+            elif rows.enter(address):
+                rows.remove("too_large", size + len(member.data), MAX_BOOK)
+            rows.leave()
+    except MarkupError as error:
+        if rows.enter(name):
+            rows.fail(str(error))
+        rows.leave()
+    for book in _books(kept):
+        if book.name == ".":
+            book.name = name
+        if rows.enter(name if book.name == name else f"{name}#{book.name}"):
+            _read(rows, book, {file: kept[file] for file in book.files}, f"{name}#", settings)
+        rows.leave()
+    rows.work.note("passed_over", dict(sorted(passed.items())))
+
+
+# Books.
+
+
+def _read(rows: Rows, book: Book, data: Mapping[str, bytes], container: str, settings: BooksSettings) -> None:
+    """End the row of a book with its first chapter, and add a row for each of the others.
+
+    container: what addresses begin with: an archive's name and `#`, or nothing.
+    """
+    address = book.name if container == f"{book.name}#" else f"{container}{book.name}"
+    folder = f"{book.name}/" if all(name.startswith(f"{book.name}/") for name in data) else ""
+    payload = b"".join(name.encode("utf-8", "replace") + b"\0" + data[name] for name in sorted(data))
+    payload = next(iter(data.values())) if len(data) == 1 else payload
+    parent = document_id(address, 0, payload)
+    try:
+        found = _parsed(book, {name.removeprefix(folder): content for name, content in data.items()}, settings)
+    except (MarkupError, RecursionError) as error:
+        rows.fail(str(error) or type(error).__name__, id=parent)
+        return
+    if not found.chapters:
+        rows.remove("not_a_book", id=parent)
+    for number, chapter in enumerate(found.chapters):
+        if number:
+            whole = address if len(data) == 1 else f"{container}{folder}".rstrip("#/") or book.name
+            mark = "#" if len(data) == 1 or not chapter.place or not (folder or container) else "/"
+            mark = "#" if whole == container.rstrip("#") else mark
+            if not rows.enter(f"{whole}{mark}{chapter.place or f'part={number}'}"):
+                continue
+        _keep(rows, found.work, chapter, number, parent, document_id(address, number, payload), book, settings)
+    for name in found.unlisted:
+        if rows.enter(f"{container}{folder}{name}"):
+            rows.remove("unlisted")
+
+
+def _keep(
+    rows: Rows, made: works.Work, chapter: Chapter, number: int, parent: bytes, id: bytes, book: Book,
+    settings: BooksSettings,
+) -> None:  # fmt: skip
+    """End the row of a chapter."""
+    part, own = chapter.part, chapter.work or works.Work()
+    if (part.matter == "front" and not settings.front) or (part.matter == "back" and not settings.back):
+        rows.remove(part.matter, id=id)
+        return
+    published = own.published or made.published
+    rows.keep(
+        id,
+        works.written(part.blocks),
+        grouping(settings.group, book.name, book.name),
+        {
+            **made.meta,
+            **own.meta,
+            "book": made.title,
+            "chapters": list(chapter.above),
+            "declared_language": own.language or made.language,
+            "file": chapter.place,
+            "format": book.kind,
+            "matter": part.matter,
+            "title": part.title,
+        },
+        part=number,
+        parent=parent if number else None,
+        url=made.url,
+        published=published,
+        date_method="book metadata" if published else None,
+        license=own.license or made.license or settings.license,
+    )
+
+
+def _parsed(book: Book, data: Mapping[str, bytes], settings: BooksSettings) -> Contents:
+    """What the files of a book hold. Raises MarkupError."""
+    if book.kind == "cnxml":
+        return _openstax(data)
+    if book.kind == "epub_folder":
+        return _package(data)
+    if book.kind == "tree":
+        return _tree(data)
+    if book.kind == "latex":
+        return _latex(data)
+    (content,) = data.values()
+    if content.startswith(b"%PDF-"):
+        made, found = pdf.read(content)
+        return Contents(made, [Chapter(part) for part in found])
+    if book.kind == "epub":
+        made, read = epub.read(content)
+        return Contents(made, [Chapter(chapter.part, chapter.path) for chapter in read])
+    if book.kind == "pdf":
+        raise MarkupError("not a PDF")
+    text = charset.decode(content, html=book.kind == "html").text
+    if book.kind == "html":
+        root = xhtml.tree(content, text)
+        blocks = xhtml.blocks(root)
+        made = gutenberg.described("\n\n".join(block.text for block in blocks))
+        made.title = made.title or xhtml.page_title(root)
+        return Contents(made, [Chapter(part) for part in parts.chapters(gutenberg.cut_blocks(blocks))])
+    made = gutenberg.work(text, settings.unwrap)
+    return Contents(made, [Chapter(part) for part in parts.chapters(made.blocks)])
+
+
+def _openstax(data: Mapping[str, bytes]) -> Contents:
+    """The modules of a collection; of several collections in a folder, of the first by name that has all it needs."""
+    made, modules = works.Work(), list[cnxml.Module]()
+    known = {posixpath.basename(posixpath.dirname(file)): file for file in data if file.endswith(".cnxml")}
+    for name in sorted(name for name in data if _COLLECTION.search(name)):
+        found, listed = cnxml.collection(xml.parse(data[name]))
+        listed = [module for module in listed if module.name in known]
+        if len(listed) > len(modules):
+            made, modules = found, listed
+    read = []
+    for module in modules:
+        file = known[module.name]
+        own = cnxml.module(xml.parse(data[file]))
+        heading = works.Block(own.title, 1)
+        read.append((own, Part(own.title, "body", [heading, *own.blocks] if own.title else own.blocks), file, module.chapters))
+    kinds = parts.matters([part.title for _, part, _, _ in read])
+    chapters = [
+        Chapter(Part(part.title, "body" if above else kind, part.blocks), file, above, own)
+        for kind, (own, part, file, above) in zip(kinds, read, strict=True)
+    ]
+    return Contents(made, chapters, sorted(set(known.values()) - {chapter.place for chapter in chapters}))
+
+
+def _package(data: Mapping[str, bytes]) -> Contents:
+    """An EPUB that is not packed."""
+    package = min(name for name in data if name.lower().endswith(".opf"))
+
+    def file(name: str) -> bytes:
+        if name not in data:
+            raise MarkupError(f"{name!r} is not in the book's folder")
+        return data[name]
+
+    made, read = epub.package_of(xml.parse(data[package]), posixpath.dirname(package), file)
+    return Contents(made, [Chapter(chapter.part, chapter.path) for chapter in read])
+
+
+def _tree(data: Mapping[str, bytes]) -> Contents:
+    """A book of many files, each a chapter or a section of one."""
+
+    def text(name: str) -> str:
+        return charset.decode(data[name], html=_format(name) == "html").text
+
+    pages = [name for name in data if not _NO_CHAPTER.search(posixpath.basename(name)) or name.endswith("SUMMARY.md")]
+    made, read = works.Work(), []
+    for entry in booktree.reading_order(pages, text):
+        if posixpath.basename(entry.name) in booktree.MARKERS:
+            continue
+        if _format(entry.name) == "html":
+            root = xhtml.tree(data[entry.name], text(entry.name))
+            own = works.Work(xhtml.page_title(root), xhtml.blocks(root))
+            blocks = own.blocks
+        else:
+            own = markdown.work(text(entry.name), lambda path: None)
+            blocks = [works.Block(own.title, 1), *own.blocks] if own.title else own.blocks
+        title = own.title or next((block.text for block in blocks if block.level), "")
+        read.append((entry, own, Part(title, "body", blocks)))
+    summary = next((text(name) for name in data if posixpath.basename(name) == "SUMMARY.md"), "")
+    headed = re.match(r"\s*#\s+(.+)", summary)
+    made.title = headed[1].strip() if headed and headed[1].strip().lower() != "summary" else ""
+    kinds = parts.matters([part.title for _, _, part in read])
+    chapters = [
+        Chapter(Part(part.title, kind, part.blocks), entry.name, entry.above, own)
+        for kind, (entry, own, part) in zip(kinds, read, strict=True)
+    ]
+    told = {chapter.place for chapter in chapters} | {n for n in data if posixpath.basename(n) in booktree.MARKERS}
+    return Contents(made, chapters, sorted(set(data) - told))
+
+
+def _latex(data: Mapping[str, bytes]) -> Contents:
+    """A book in LaTeX, with the files that it includes."""
+    if (packed := next((content for content in data.values() if content.startswith(b"%PDF-")), None)) is not None:
+        made, found = pdf.read(packed)
+        return Contents(made, [Chapter(part) for part in found])
+    texts = {name: charset.decode(content, html=False).text for name, content in data.items()}
+    main = latex.main_file(texts)
+    if main is None:
+        return Contents(works.Work(), [])
+    made = latex.work(texts, main, jats.Include())
+    said = gutenberg.described("\n\n".join(block.text for block in made.blocks))
+    said.title = said.title or made.title
+    return Contents(said, [Chapter(part) for part in parts.chapters(gutenberg.cut_blocks(made.blocks))])
+
+
+STAGE = Stage("read", 1, run, ledger=True)

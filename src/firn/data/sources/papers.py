@@ -1,0 +1,383 @@
+"""The source `papers`: scholarly articles as JATS or Elsevier XML, LaTeX sources as arXiv keeps them, or Markdown.
+
+Papers lie in files, folders or archives (tar, zip; `.gz` of arXiv, one paper each, also within a tar). A row of the
+ledger is a paper; papers within a paper (decision letters, responses) are rows of their own, with the paper as parent.
+The files of one LaTeX paper are those in and below the folder of its main file. What is no paper's file by its name
+(pictures, PDF) is passed over, and counted in the shard's notes.
+Rules: `papers.link`, `papers.outside` (a name that leads out of its archive), `papers.too_large`, `papers.not_a_paper`
+(XML of another kind, LaTeX without a document), `papers.no_text`. What is malformed, or a bomb, fails.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, BinaryIO, Literal, cast
+
+from pydantic import Field
+
+from firn.core.hashing import document_id
+from firn.core.settings import Settings
+from firn.core.stage import Stage, Task, Work
+from firn.data import charset
+from firn.data.markup import archive, elsevier, jats, latex, markdown, xml
+from firn.data.markup import work as works
+from firn.data.markup.work import MarkupError
+from firn.data.raw import Rows, extra, grouping
+from firn.data.sources.listing import Found, bundles, find
+
+_XML = re.compile(r"(?:\.n?xml|-xml)(?:\.gz)?$", re.IGNORECASE)
+_TEX = re.compile(r"\.(?:tex|ltx|bbl|sty|cls)$", re.IGNORECASE)
+_MARKDOWN = re.compile(r"\.(?:md|markdown)$", re.IGNORECASE)
+_MANUBOT = "metadata.yaml"
+_ARXIV = re.compile(
+    r"(?:^|[^\d.])((\d{2})(\d{2})\.\d{4,5}|([a-z]+(?:-[a-z]+)?)(?:\.[A-Z]{2})?[/_]?(\d{2})(\d{2})\d{3})(?:v\d+)?(?![\d])"
+)
+# Sections of a Manubot manuscript that are no part of the text.
+_NO_SECTION = re.compile(r"(?:front|back)-matter|response-to|readme|contributing|license|usage|setup", re.IGNORECASE)
+#: All text of one LaTeX paper, in bytes.
+MAX_SOURCE = 32 << 20
+#: All LaTeX and Markdown of one archive, which is kept in memory until the archive's end.
+MAX_KEPT = 128 << 20
+
+
+class PapersSettings(Settings):
+    """What changes the documents of papers."""
+
+    group: str | None = None
+    """Regular expression on the paper's name: its first group, or the whole match, names what must stay together in
+    training or in validation. None, or no match: the paper, by its DOI or arXiv number where it has one."""
+    references: bool = False
+    """Whether the bibliography is in the text."""
+    authors: bool = False
+    """Whether the names of the authors, and who did what, are in the text."""
+    funding: bool = False
+    """Whether statements of who paid are in the text."""
+    captions: bool = True
+    """Whether captions of figures and tables are in the text."""
+    tables: bool = True
+    """Whether tables are in the text."""
+    license: str | None = None
+    """Licence, as SPDX identifier or URL, of papers that do not say theirs; LaTeX never does."""
+    max_bytes: int = Field(default=32 << 20, ge=1)
+    """Largest file, unpacked, in bytes."""
+
+
+class PapersSource(PapersSettings):
+    """Scholarly articles: JATS or Elsevier XML, LaTeX as arXiv keeps it, Markdown."""
+
+    kind: Literal["papers"] = "papers"
+    paths: tuple[str, ...] = Field(min_length=1)
+    """Files, folders, archives or patterns, local or fsspec URLs: `pmc/*.tar.gz`, `arxiv/*.gz`, `articles/`."""
+
+
+@dataclass(slots=True)
+class Files:
+    """Files that make one paper. kind: `xml`, `latex`, `manubot` or `markdown`. data: of each file, by its name."""
+
+    name: str
+    kind: str
+    data: dict[str, bytes] = field(default_factory=dict)
+
+
+def tasks(name: str, source: PapersSource) -> list[Task]:
+    """One shard per archive; other files are put together by the hashes of their papers' names. Raises InputError."""
+    own = PapersSettings(**{key: getattr(source, key) for key in PapersSettings.model_fields})
+    found = {file.name: file for file in find(source.paths)}
+    packed = {key for key in found if _is_packed(key)}
+    wanted = [key for key, file in found.items() if key in packed or _kind(key) or file.link]
+    shards = [
+        Task(STAGE, own, (found[key].external(),), f"{name}/{key}", extra(name, archive=key))
+        for key in sorted(packed)
+        if not found[key].link
+    ]
+    units = dict(_units([key for key in wanted if key not in packed or found[key].link], set(found)))
+    sizes = [Found("", "", key, sum(found[file].bytes for file in files)) for key, (_, files) in units.items()]
+    for bits, bundle in bundles(sizes):
+        rows, inputs = [], []
+        for unit in bundle:
+            kind, files = units[unit.name]
+            rule = _left_out([found[file] for file in files], own)
+            rows.append([unit.name, kind, [] if rule else files, rule])
+            inputs += [found[file].external() for file in files] if not rule else []
+        shards.append(Task(STAGE, own, tuple(inputs), f"{name}/{bits}", extra(name, papers=rows)))
+    return shards
+
+
+def _is_packed(name: str) -> bool:
+    return archive.is_archive(name) or (name.lower().endswith(".gz") and not _XML.search(name))
+
+
+def _kind(name: str) -> str | None:
+    """What a file is by its name; None for what is no paper's."""
+    for kind, pattern in (("xml", _XML), ("latex", _TEX), ("markdown", _MARKDOWN)):
+        if pattern.search(name):
+            return kind
+    return "manubot" if posixpath.basename(name) == _MANUBOT else None
+
+
+def _left_out(files: Sequence[Found], settings: PapersSettings) -> list[Any] | None:
+    if len(files) == 1 and files[0].link:
+        return ["link"]
+    size, limit = sum(file.bytes for file in files), MAX_SOURCE if len(files) > 1 else settings.max_bytes
+    return ["too_large", size, limit] if size > limit else None
+
+
+def _units(names: Iterable[str], all_names: set[str]) -> Iterator[tuple[str, tuple[str, list[str]]]]:
+    """The papers that files make: name, kind and files of each.
+
+    LaTeX: what lies in and below the highest folder that has LaTeX in it. Manubot: the Markdown beside `metadata.yaml`.
+    """
+    kinds = {name: _kind(name) for name in names}
+    folders = {posixpath.dirname(name) for name, kind in kinds.items() if kind == "latex"}
+    tops = {folder for folder in folders if not any(above in folders for above in _above(folder))}
+    manuscripts = {posixpath.dirname(name) for name, kind in kinds.items() if kind == "manubot"}
+    together: dict[str, tuple[str, list[str]]] = {}
+    for name in sorted(kinds):
+        folder, kind = posixpath.dirname(name), kinds[name]
+        if kind == "latex":
+            top = next(above for above in (folder, *_above(folder)) if above in tops)
+            together.setdefault(top or ".", ("latex", []))[1].append(name)
+        elif folder in manuscripts and kind in ("markdown", "manubot"):
+            together.setdefault(folder or ".", ("manubot", []))[1].append(name)
+        elif kind is not None:
+            together[name] = (kind, [name])
+        else:
+            together[name] = ("link", [name])
+    return iter(sorted(together.items()))
+
+
+def _above(folder: str) -> Iterator[str]:
+    while folder:
+        folder = posixpath.dirname(folder)
+        yield folder
+
+
+def run(work: Work) -> None:
+    """Read the papers of one shard."""
+    rows = Rows(work, "papers")
+    if (name := work.extra.get("archive")) is not None:
+        with work.stream() as stream:
+            _archive(rows, name, stream, work.settings)
+        work.advance(bytes=work.inputs[0].bytes)
+    else:
+        inputs = iter(range(len(work.inputs)))
+        for name, kind, files, rule in work.extra["papers"]:
+            indices = [next(inputs) for _ in files]
+            if not rows.enter(name):
+                continue
+            if rule:
+                rows.remove(*rule)
+            else:
+                data = {file: work.local(index).read_bytes() for file, index in zip(files, indices, strict=True)}
+                _read(rows, Files(name, kind, data), name, work.settings)
+            rows.leave()
+            work.advance(bytes=sum(work.inputs[index].bytes for index in indices))
+    rows.close()
+
+
+# Archives.
+
+
+def _archive(rows: Rows, name: str, stream: BinaryIO, settings: PapersSettings) -> None:
+    """The papers of an archive, or of a file of arXiv's, which may be one or just a compressed file of LaTeX."""
+    if not archive.is_archive(name):
+        if rows.enter(name):
+            try:
+                _gzipped(rows, stream.read(settings.max_bytes + 1), name, name, settings)
+            except (MarkupError, OSError) as error:
+                rows.fail(str(error))
+        rows.leave()
+        return
+    kept: dict[str, bytes] = {}
+    passed, size = Counter[str](), 0
+
+    def wanted(member: str) -> bool:
+        if _kind(member) or member.lower().endswith(".gz"):
+            return not posixpath.basename(member).startswith("._")  # what macOS adds
+        passed[posixpath.splitext(member)[1].lower()[:10] or "none"] += 1
+        return False
+
+    try:
+        for member in archive.members(stream, name, settings.max_bytes, wanted):
+            address = f"{name}#{member.name}"
+            if isinstance(member, archive.Unread):
+                if rows.enter(address):
+                    _unread(rows, member, settings)
+            elif _kind(member.name) == "xml":
+                if rows.enter(address):
+                    _read(rows, Files(member.name, "xml", {member.name: member.data}), address, settings)
+            elif member.name.lower().endswith(".gz"):
+                if rows.enter(address):
+                    _gzipped(rows, member.data, member.name, address, settings)
+            elif size + len(member.data) <= MAX_KEPT:
+                size += len(member.data)
+                kept[member.name] = member.data
+            elif rows.enter(address):
+                rows.remove("too_large", size + len(member.data), MAX_KEPT)
+            rows.leave()
+    except MarkupError as error:
+        if rows.enter(name):
+            rows.fail(str(error))
+        rows.leave()
+    for unit, (kind, files) in _units(kept, set(kept)):
+        address = name if unit == "." else f"{name}#{unit}"
+        if rows.enter(address):
+            _read(
+                rows, Files(name if unit == "." else unit, kind, {key: kept[key] for key in files}), address, settings
+            )
+        rows.leave()
+    rows.work.note("passed_over", dict(sorted(passed.items())))
+
+
+def _unread(rows: Rows, member: archive.Unread, settings: PapersSettings) -> None:
+    if member.rule == "too_large":
+        rows.remove("too_large", member.bytes, settings.max_bytes)
+    elif member.rule:
+        rows.remove(member.rule)
+    else:
+        rows.fail(member.error)
+
+
+def _gzipped(rows: Rows, data: bytes, name: str, address: str, settings: PapersSettings) -> None:
+    """End the row of a paper that is one gzip file: a tar of its sources, or the only one of them."""
+    try:
+        if len(data) > settings.max_bytes:
+            raise MarkupError(f"more than {settings.max_bytes} bytes")
+        plain = archive.gunzip(data, MAX_KEPT)
+        files = {name.removesuffix(".gz") + ".tex": plain}
+        if archive.is_tar(plain):
+            import io
+
+            members = archive.members(cast(BinaryIO, io.BytesIO(plain)), "source.tar", MAX_SOURCE, _TEX.search)  # type: ignore[arg-type]
+            files = {member.name: member.data for member in members if isinstance(member, archive.Member)}
+        elif plain.startswith(b"%PDF-"):
+            rows.remove("not_a_paper")
+            return
+    except MarkupError as error:
+        rows.fail(str(error))
+        return
+    files = {key: value for key, value in files.items() if not posixpath.basename(key).startswith("._")}
+    _read(rows, Files(name, "latex", files), address, settings)
+
+
+# Papers.
+
+
+def _read(rows: Rows, files: Files, address: str, settings: PapersSettings) -> None:
+    """End the row of a paper, and add rows for the papers within it."""
+    payload = b"".join(key.encode("utf-8", "replace") + b"\0" + files.data[key] for key in sorted(files.data))
+    if files.kind == "xml":
+        payload = next(iter(files.data.values()))
+    id = document_id(address, 0, payload)
+    try:
+        found = _parsed(files, settings)
+    except (MarkupError, RecursionError) as error:
+        rows.fail(str(error) or type(error).__name__, id=id)
+        return
+    if not found:
+        rows.remove("not_a_paper", id=id)
+        return
+    for part, paper in enumerate(found):
+        if part and not rows.enter(f"{address}#part={part}"):
+            continue
+        _keep(rows, paper, document_id(address, part, payload), part, id, files, settings)
+
+
+def _keep(
+    rows: Rows, paper: works.Work, id: bytes, part: int, parent: bytes, files: Files, settings: PapersSettings
+) -> None:
+    arxiv = _arxiv(files.name) if files.kind == "latex" else None
+    published, method = paper.published, "article metadata"
+    if arxiv and not published:
+        published, method = arxiv[1], "arXiv number"
+    doi = str(paper.meta.get("doi") or "")
+    group = doi or (f"arXiv:{arxiv[0]}" if arxiv else files.name)
+    rows.keep(
+        id,
+        paper.text if paper.blocks else "",
+        grouping(settings.group, files.name, group),
+        {
+            **paper.meta,
+            "arxiv": arxiv[0] if arxiv else None,
+            "declared_language": paper.language,
+            "format": files.kind,
+            "title": paper.title,
+        },
+        part=part,
+        parent=parent if part else None,
+        url=paper.url or (f"https://arxiv.org/abs/{arxiv[0]}" if arxiv else None),
+        published=published,
+        date_method=method if published else None,
+        license=paper.license or settings.license,
+    )
+
+
+def _parsed(files: Files, settings: PapersSettings) -> list[works.Work]:
+    """The paper and those within it; none where the files are something else. Raises MarkupError."""
+    include = jats.Include(**{key: getattr(settings, key) for key in jats.Include.__dataclass_fields__})
+    if files.kind == "xml":
+        (name, data), *_ = files.data.items()
+        if name.lower().endswith(".gz"):
+            data = archive.gunzip(data, settings.max_bytes)
+        return _from_xml(xml.parse(data), include)
+    texts = {_within(name, files.name): _text(data) for name, data in files.data.items()}
+    if files.kind == "latex":
+        mains = latex.main_files(texts)
+        # Several documents side by side are papers each; the files of one folder may belong to any of them.
+        return [latex.work(texts, main, include) for main in mains]
+    if files.kind == "manubot":
+        return [_manuscript(texts)]
+    return [markdown.work(text) for text in texts.values()]
+
+
+def _from_xml(root: xml.Element, include: jats.Include) -> list[works.Work]:
+    if (root.name == "article" and root.first("front") is not None) or root.first("article", "front") is not None:
+        return jats.works(root, include)
+    if root.name == "pmc-articleset" or any(True for _ in root.all("article-meta")):
+        return [work for article in root.all("article") for work in jats.works(article, include)]
+    if any(element.name in ("sections", "coredata", "item-info") for element in root.walk()):
+        return [elsevier.work(root, include)]
+    return []
+
+
+def _manuscript(texts: Mapping[str, str]) -> works.Work:
+    """A Manubot manuscript: its sections in the order of their names, its title from its metadata."""
+    paper = works.Work()
+    for name in sorted(texts):
+        if name.endswith(_MANUBOT):
+            markdown.described(paper, texts[name])
+        elif _MARKDOWN.search(name) and not _NO_SECTION.search(posixpath.basename(name)):
+            section = markdown.work(texts[name])
+            if section.title:
+                paper.blocks.append(works.Block(section.title, 1))
+            paper.blocks += section.blocks
+    return paper
+
+
+def _within(name: str, unit: str) -> str:
+    """A file's name relative to the paper's folder."""
+    return name.removeprefix(f"{unit}/")
+
+
+def _text(data: bytes) -> str:
+    return charset.decode(data, html=False).text
+
+
+def _arxiv(name: str) -> tuple[str, datetime] | None:
+    """The arXiv number in a name, and the month that it stands for."""
+    parts = [part for part in reversed(name.split("/")) if part]
+    for found in (_ARXIV.search(part) for part in parts):
+        if found:
+            year, month = (int(found[place]) for place in ((2, 3) if found[2] else (5, 6)))
+            if 1 <= month <= 12:
+                number = found[1] if found[2] else f"{found[4]}/{found[1][-7:]}"
+                return number, datetime(1900 + year if year > 90 else 2000 + year, month, 1, tzinfo=UTC)
+    return None
+
+
+STAGE = Stage("read", 1, run, ledger=True)
