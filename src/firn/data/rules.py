@@ -78,7 +78,7 @@ class RulesSettings(Settings):
             update["url"] = measure.url.model_copy(update={"lists": tuple(sorted(self.blocklists))})
         return measure.model_copy(update=update)
 
-    @property
+    @cached_property
     def measure(self) -> MeasureSettings:
         """Settings of the stage measure."""
         return self.resolve().measure
@@ -91,7 +91,7 @@ class RulesSettings(Settings):
             found[MODEL] = (external(self.language_model),)
         return found
 
-    @property
+    @cached_property
     def filter(self) -> FilterSettings:
         """Settings of the stage filter."""
         return FilterSettings(bounds=self.resolve().bounds)
