@@ -14,7 +14,7 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
 def keys(name: str, seed: int, step: int, rows: ArrayLike) -> U64:
-    """A key for each row of a step's batch. rows: `Batch.positions`, so that a rank's slice has the keys of the whole."""
+    """A key for each row of a step's batch. rows: `Batch.positions`, so that a rank's slice has the whole's keys."""
     key = np.uint64(hash64(canonical([name, seed, step]).encode()))
     return mix(key + np.asarray(rows, np.int64).astype(np.uint64) * _GOLDEN)
 

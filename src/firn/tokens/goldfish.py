@@ -35,7 +35,8 @@ class GoldfishSettings(Settings):
 def goldfish(inputs: I64, targets: I64, settings: GoldfishSettings) -> I64:
     """The targets with -1 for those that are not to be learned.
 
-    inputs, targets: int64 [B, T]; targets are the next tokens, -1 where nothing is to be predicted. The first h - 1 targets of a window, which have fewer than h tokens before them, all stay.
+    inputs, targets: int64 [B, T]; targets are the next tokens, -1 where nothing is to be predicted. The first h - 1
+    targets of a window, which have fewer than h tokens before them, all stay.
     """
     B, T = inputs.shape
     h = settings.h
