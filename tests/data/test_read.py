@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
 import sys
@@ -12,6 +13,7 @@ import pytest
 
 from firn.core.engine import LocalEngine
 from firn.core.errors import FirnError, InputError
+from firn.core.hashing import hash128
 from firn.core.stage import Task
 from firn.core.store import Manifest, Store
 from firn.data import read
@@ -21,6 +23,7 @@ from firn.data.sources.listing import BUNDLE_BYTES, Found, bundles
 
 sys.path.insert(0, str(Path(__file__).parent))
 from shards import Inline
+from shards import read as table
 from warcs import http, members, page, record
 
 
@@ -94,6 +97,23 @@ def test_one_more_file_changes_one_bundle() -> None:
     one = Found("/x/big", "/x", "big.jsonl", 1 << 40)
     assert bundles([one]) == [("all", [one])]
     assert bundles([]) == []
+
+
+def test_the_documents_are_those_of_this_version(tmp_path: Path) -> None:
+    """Where this fails and is right to: raise the versions of the stages `read`, then the hash here."""
+    write(tmp_path)
+    plain = http(b"Plain text.\r\nThe end.", mime="text/plain; charset=utf-8")
+    (tmp_path / "warc" / "only.warc").write_bytes(record("one", plain) + record("two", plain, "revisit"))
+    sources: dict[str, Source] = {
+        "warc": WarcSource(paths=(f"{tmp_path}/warc/only.warc",)),
+        "code": CodeSource(paths=(f"{tmp_path}/code",)),
+        "files": FilesSource(paths=(f"{tmp_path}/files/*.txt", f"{tmp_path}/files/*.jsonl")),
+    }
+    engine = Inline(Store(tmp_path / "store"))
+    rows = []
+    for manifest in engine.run(tasks(sources)):
+        rows += [table(engine.store, manifest).to_pylist(), table(engine.store, manifest, "ledger").to_pylist()]
+    assert hash128(json.dumps(rows, default=str, sort_keys=True).encode()).hex() == "5449284dab3c9a1e706ab474c476e1ab"
 
 
 @pytest.mark.parametrize("path", ["nowhere/*.warc.gz", "nowhere", "nosuch://bucket/x", "stdlib:"])

@@ -2,8 +2,8 @@
 
 Every file is a row of the ledger, but what is hidden (`.git`) or made by running (`__pycache__`) is passed over. Files
 that the name rules out are not opened: `code.link` (a symbolic link), `code.vendored`, `code.tests`, `code.not_source`
-(no suffix of a programming language), `code.generated` (also by what the first lines say), `code.too_large`. Of those
-that are read, `code.binary` and `code.no_text` leave.
+(no suffix of a programming language), `code.generated_name`, `code.too_large`. Of those that are read, `code.binary`
+and `code.no_text` leave. What a text says, that it is generated for one, is for the rules of a preset to judge.
 """
 
 from __future__ import annotations
@@ -51,22 +51,18 @@ LANGUAGES = {
 }  # fmt: skip
 
 _VENDORED = {"node_modules", "vendor", "vendored", "third_party", "third-party", "site-packages", "dist-packages"}
-_TESTS = {"test", "tests", "testing", "__tests__", "spec", "testdata"}
-_TEST_FILE = re.compile(r"^test_|_test$|\.(?:test|spec)$|^conftest$")
+_TESTS = {"test", "tests", "__tests__", "testdata"}
+_TEST_FILE = re.compile(r"^test_|_(?:test|spec)$|\.(?:test|spec)$|^conftest$")
 _GENERATED_NAME = re.compile(
     r"\.min\.(?:js|css)$|_pb2(?:_grpc)?\.pyi?$|\.pb\.(?:go|cc|h)$|\.g\.dart$|\.designer\.cs$", re.I
 )
-_GENERATED = re.compile(
-    r"@generated\b|\bauto-?generated\b|\bgenerated (?:by|from|automatically)\b|\bdo not edit\b", re.I
-)
-# The lines in which a generator says so.
-_GENERATED_LINES = 5
 _LICENSE = re.compile(r"SPDX-License-Identifier:\s*([A-Za-z0-9.+-]+(?: (?:AND|OR|WITH) [A-Za-z0-9.+-]+)*)")
 _HEAD = 4096
-# What lies in the library's folder and is not the library: other people's packages, files about this build.
+# What lies in the library's folder and is not the library: other people's packages, tests, files about this build; and
+# the tables of character sets, which a program made.
 _NOT_STDLIB = re.compile(
     r"^(?:site-packages|dist-packages|idlelib|turtledemo|lib2to3|ensurepip/_bundled)/|(?:^|/)tests?/"
-    r"|^(?:_sysconfigdata|sitecustomize|usercustomize)"
+    r"|^(?:_sysconfigdata|sitecustomize|usercustomize|encodings/(?:cp\d|iso8859|mac_|koi8|kz|ptcp|tis|hp_))"
 )
 
 
@@ -153,7 +149,7 @@ def _left_out(file: Found, settings: CodeSettings) -> list[str | int] | None:
     if not settings.tests and (folders & _TESTS or _TEST_FILE.search(path.stem.lower())):
         return ["tests"]
     if _GENERATED_NAME.search(path.name):
-        return ["generated"]
+        return ["generated_name"]
     if file.bytes > settings.max_bytes:
         return ["too_large", file.bytes, settings.max_bytes]
     return None
@@ -183,10 +179,6 @@ def _read(rows: Rows, name: str, repository: str, data: bytes, settings: CodeSet
         rows.remove("binary", id=id)
         return
     text, encoding = _decode(data, path.suffix)
-    head = "\n".join(text[:_HEAD].splitlines()[:_GENERATED_LINES])
-    if _GENERATED.search(head):
-        rows.remove("generated", id=id)
-        return
     license = _LICENSE.search(text[:_HEAD])
     rows.keep(
         id,
