@@ -1,7 +1,7 @@
 """The reading order of a book that is a tree of files, as the tool that makes it into a book has it.
 
-mdBook and GitBook: `SUMMARY.md`. Jupyter Book: `_toc.yml`. MkDocs: `mkdocs.yml`. Sphinx, MyST and d2lbook: `toctree` and
-`toc` in index files. Where there is none of these: names in natural order, the index of a folder first.
+mdBook and GitBook: `SUMMARY.md`. Jupyter Book: `_toc.yml`. MkDocs: `mkdocs.yml`. Sphinx, MyST and d2lbook: `toctree`
+and `toc` in index files. Where there is none of these: names in natural order, the index of a folder first.
 """
 
 from __future__ import annotations
@@ -15,12 +15,23 @@ from dataclasses import dataclass
 MARKERS = ("SUMMARY.md", "_toc.yml", "mkdocs.yml", "mkdocs.yaml")
 _SUFFIXES = (".md", ".markdown", ".mdx", ".html", ".htm", ".xhtml", ".tex", ".rst", ".ipynb")
 _INDEXES = ("index", "readme", "_index", "intro", "title-page", "cover", "preface", "foreword")
-_LAST = ("appendix", "appendices", "glossary", "references", "bibliography", "index", "colophon", "back-matter", "backmatter")
-_SUMMARY_LINK = re.compile(r"^(\s*)(?:[-*+]\s+)?\[(.*)\]\(\s*<?([^)>\s]*)>?[^)]*\)", re.MULTILINE)
+_LAST = (
+    "appendix",
+    "appendices",
+    "glossary",
+    "references",
+    "bibliography",
+    "index",
+    "colophon",
+    "back-matter",
+    "backmatter",
+)
+_SUMMARY_LINK = re.compile(r"^([ \t]*)(?:[-*+][ \t]+)?\[(.*)\]\(\s*<?([^)>\s]*)>?[^)]*\)", re.MULTILINE)
 _TOC_FILE = re.compile(r"^\s*-?\s*(?:file|root)\s*:\s*[\"']?([^\s\"'#]+)", re.MULTILINE)
 _NAV_FILE = re.compile(r"^\s*-\s+(?:[^:\n]+:\s*)?[\"']?([^\s:\"']+\.md)[\"']?\s*$", re.MULTILINE)
 _TOC_FENCE = re.compile(
-    r"^(?:(`{3,}|:{3,})\s*(?:toc|\{toctree\}|\{tableofcontents\})[^\n]*\n(.*?)^\1|\.\. toctree::[^\n]*\n((?:[ \t]+[^\n]*\n|\n)*))",
+    r"^(?:(`{3,}|:{3,})\s*(?:toc|\{toctree\}|\{tableofcontents\})[^\n]*\n(.*?)^\1|"
+    r"\.\. toctree::[^\n]*\n((?:[ \t]+[^\n]*\n|\n)*))",
     re.MULTILINE | re.DOTALL,
 )
 _NUMBER = re.compile(r"(\d+)")
@@ -129,7 +140,15 @@ def _natural(name: str) -> list[tuple[int, list[tuple[int, int, str]]]]:
         first = _INDEXES.index(stem) if stem in _INDEXES and place == len(parts) - 1 else len(_INDEXES)
         if first == len(_INDEXES) and bare in _INDEXES and not stem[0].isdigit():
             first = _INDEXES.index(bare)
-        rank = first if first < len(_INDEXES) else 102 if bare.startswith(_LAST) else 100 if bare.startswith("intro") else 101
+        rank = (
+            first
+            if first < len(_INDEXES)
+            else 102
+            if bare.startswith(_LAST)
+            else 100
+            if bare.startswith("intro")
+            else 101
+        )
         pieces = [(0, int(p), "") if p.isdecimal() and len(p) < 10 else (1, 0, p) for p in _NUMBER.split(stem) if p]
         keys.append((rank, pieces))
     return keys

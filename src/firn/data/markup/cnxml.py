@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -49,7 +49,7 @@ def _modules(content: Element, chapters: tuple[str, ...]) -> Iterator[Module]:
 def module(root: Element) -> Work:
     """A module as a work of its own."""
     metadata = root.first("metadata") or Element("")
-    text = _Module()
+    text = _Module({element.attributes["id"]: element.name for element in root.walk() if "id" in element.attributes})
     work = Work(title=text.inline(root.first("title")) or _text(metadata, "title"))
     for name in ("content", "glossary"):
         part = root.first(name)
@@ -72,9 +72,21 @@ class _Module(Renderer):
         "exercise": "block", "problem": "block", "solution": "solution", "commentary": "block", "injected-exercise":
         "block", "list": "listed", "figure": "figure", "media": "nothing", "table": "table", "code": "code",
         "preformat": "listing", "equation": "equation", "math": "formula", "newline": "line_break", "quote": "quote",
-        "sup": "superscript", "footnote": "note", "definition": "definition", "space": "space", "div": "block",
-        "rule": "block", "statement": "block", "proof": "block",
+        "sup": "superscript", "link": "link", "footnote": "note", "definition": "definition", "space": "space",
+        "div": "block",         "rule": "block", "statement": "block", "proof": "block",
     }  # fmt: skip
+
+    def __init__(self, names: Mapping[str, str]) -> None:
+        super().__init__()
+        self._names = names  # id -> what kind of element has it
+
+    def link(self, element: Element) -> None:
+        """Its text; where a link has none, readers see "Figure 4.7", and the number is known to the publisher only."""
+        if element.content.strip():
+            self.walk(element)
+        else:
+            kind = self._names.get(element.attributes.get("target-id", ""))
+            self.say(f"the {kind}" if kind in ("figure", "table", "example", "exercise", "section", "equation") else "")
 
     def own_title(self, element: Element) -> None:
         """A title within a paragraph begins it."""
@@ -87,9 +99,12 @@ class _Module(Renderer):
         self.level += 1
         if own is not None:
             self.add(self.inline(own), min(self.level + 1, 6))
+        before = len(self.blocks)
         self.walk(Element("", {}, [child for child in element.children if child is not own]))
         self.end_line()
         self.level -= 1
+        if own is not None and len(self.blocks) == before and self.blocks and self.blocks[-1].level:
+            self.blocks.pop()  # a heading over a film or a game
 
     def solution(self, element: Element) -> None:
         self.end_line()

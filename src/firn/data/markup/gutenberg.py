@@ -18,7 +18,8 @@ _START = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _END = re.compile(
-    r"^\s*\*{2,3}\s*END OF (?:THE|THIS) PROJECT GUTENBERG|^\s*(?:The )?End of (?:The |This )?Project Gutenberg(?:['’]s| E)|"
+    r"^\s*\*{2,3}\s*END OF (?:THE|THIS) PROJECT GUTENBERG|"
+    r"^\s*(?:The )?End of (?:The |This )?Project Gutenberg(?:['’]s| E)|"
     r"^\s*\*{3}\s*START:? FULL LICENSE|^\*+\s*START\*+THE SMALL PRINT",
     re.IGNORECASE | re.MULTILINE,
 )
@@ -29,9 +30,11 @@ _FIELD = re.compile(
 )
 _NUMBER = re.compile(r"\[(?:EBook|Etext) ?#(\d+)\]", re.IGNORECASE)
 _CREDITS = re.compile(
-    r"\s*\W*(?:(?:e-?text |ebook )?(?:was )?(?:produced|prepared|created|scanned|transcribed|proofread|typed)\b.{0,40}? by\b|"
-    r"this (?:e-?text|ebook|file) (?:was|has been)\b|updated editions? will|html version by|\[?(?:note|editor['’]?s note)?:? ?this is an? "
-    r"(?:edited|html)|end of (?:the |this )?project gutenberg|https?://www\.gutenberg|distributed proofread)",
+    r"\s*\W*(?:(?:e-?text |ebook )?(?:was )?"
+    r"(?:produced|prepared|created|scanned|transcribed|proofread|typed)\b.{0,40}? by\b|"
+    r"this (?:e-?text|ebook|file) (?:was|has been)\b|updated editions? will|html version by|"
+    r"\[?(?:note|editor['’]?s note)?:? ?this is an? (?:edited|html)|"
+    r"end of (?:the |this )?project gutenberg|https?://www\.gutenberg|distributed proofread)",
     re.IGNORECASE,
 )  # fmt: skip
 _LANGUAGES = {
@@ -41,7 +44,10 @@ _LANGUAGES = {
     "norwegian": "no", "czech": "cs", "icelandic": "is", "welsh": "cy", "tagalog": "tl",
 }  # fmt: skip
 
-_NUMERAL = r"(?:[ivxlcdm]+|\d+|(?:the )?(?:first|second|third|fourth|fifth|sixth|last|one|two|three|four|five|six|seven|eight|nine|ten)[a-z-]*)"
+_NUMERAL = (
+    r"(?:[ivxlcdm]+|\d+|(?:the )?(?:first|second|third|fourth|fifth|sixth|last|one|two|three|four|five|six|seven|"
+    r"eight|nine|ten)[a-z-]*)"
+)
 _CHAPTER = re.compile(
     rf"\W*(?:chapter|chap\.|chapitre|cap[íi]tulo|capitolo|kapitel|hoofdstuk|luku|letter|stave|adventure|act|canto|scene|"
     rf"book|part|volume|vol\.|livre|partie|buch|teil|boek|deel|lecture|lesson|sermon|fable|essay|tale)\s+{_NUMERAL}\b",
@@ -51,7 +57,8 @@ _NUMBERED = re.compile(r"\s*[IVXLC]+\.?(?:\s+\S.*)?$")
 _BARE = re.compile(r"\s*[IVXLC]+\.?\s*")
 _NAMED = re.compile(
     r"\W*(?:preface|foreword|introduction|introductory|prologue|epilogue|contents|dedication|appendix|notes?|glossary|"
-    r"index|footnotes|conclusion|afterword|postscript|pr[ée]face|vorwort|voorwoord|inhoud|table des mati[èe]res|bibliography)\b",
+    r"index|footnotes|conclusion|afterword|postscript|pr[ée]face|vorwort|voorwoord|inhoud|"
+    r"table des mati[èe]res|bibliography)\b",
     re.IGNORECASE,
 )
 _EMPHASIS = re.compile(r"(?<![\w_])_(?=[^\s_])([^_]{0,2000}?[^\s_])_(?![\w_])")
@@ -144,7 +151,7 @@ def _blocks(text: str, unwrap: bool) -> list[Block]:
     paragraphs = _paragraphs(text)
     # Two empty lines or more stand before a heading; in a few files, one.
     gap = 2 if sum(before >= 2 and _is_heading(lines) for before, lines in paragraphs) else 1
-    blocks = []
+    blocks: list[Block] = []
     credits = True
     for before, lines in paragraphs:
         if credits:  # those who made the file come first
@@ -216,7 +223,7 @@ def _joined(lines: Sequence[str]) -> str:
         return "\n".join(body)
     joined = body[0]
     for line in body[1:]:
-        joined += line if joined.endswith("--") or joined.endswith("—") else f" {line}"
+        joined += line if joined.endswith(("--", "—")) else f" {line}"
     return joined
 
 

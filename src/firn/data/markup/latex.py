@@ -26,18 +26,16 @@ from firn.data.markup.latex_names import (
     TABLES,
     TITLED,
 )
+from firn.data.markup.latex_tokens import TokenReader
 from firn.data.markup.mathml import tagged
 from firn.data.markup.render import BREAK, fenced, table
 from firn.data.markup.tex import VERBATIM, Expander
-from firn.data.markup.work import Block, MarkupError, Work, one_line
-
-MAX_DEPTH = 40  # environments and arguments within one another
+from firn.data.markup.work import Block, Work, one_line
 
 _REFERENCE = re.compile("\x01([^\x01]*)\x01")
 _LENGTH = re.compile(
     r"\s*=?\s*[-+]?[\d.]*\s*(?:true)?(?:pt|cm|mm|in|em|ex|bp|pc|dd|sp|mu)?(?:plus[\d.]*\w*|minus[\d.]*\w*)*"
 )
-_QUOTES = (("---", "—"), ("--", "–"), ("``", "“"), ("''", "”"), ("`", "‘"), ("'", "’"))
 _BREAKS = re.compile(f" ?{BREAK} ?")
 _ROWS = re.compile(r"\\\\|\\tabularnewline|\\cr")
 _KINDS = {"\\autoref", "\\cref", "\\Cref"}
@@ -105,18 +103,13 @@ def _place(tokens: list[str], control: str, name: str) -> int | None:
             return at
 
 
-class _Latex:
+class _Latex(TokenReader):
     def __init__(self, include: Include, theorems: Mapping[str, str], citations: Citations):
+        super().__init__()
         self.title = ""
-        self.blocks: list[Block] = []
         self._include = include
         self._theorems = {**STATEMENTS, **theorems}
         self._citations = citations
-        self._tokens: list[str] = []
-        self._at = 0
-        self._depth = 0
-        self._line: list[str] = []
-        self._notes: list[Block] = []
         self._sections = [0] * 7
         self._appendix = False
         self._counters = {"equation": 0, "figure": 0, "table": 0, "statement": 0}
@@ -124,36 +117,11 @@ class _Latex:
         self._labels: dict[str, tuple[str, str]] = {}
         self._float = "figure"
         self._keep_breaks = False
-        self._hidden = False  # within a section that is left out
 
     def finish(self) -> list[Block]:
         """All blocks, references resolved."""
         self._end_line()
         return [Block(_BREAKS.sub("\n", _REFERENCE.sub(self._resolved, b.text)), b.level) for b in self.blocks]
-
-    def read(self, tokens: list[str]) -> None:
-        """Write what the tokens say."""
-        if self._depth >= MAX_DEPTH:
-            raise MarkupError(f"LaTeX nested more than {MAX_DEPTH} deep")
-        before = self._tokens, self._at
-        self._tokens, self._at = tokens, 0
-        self._depth += 1
-        while self._at < len(self._tokens):
-            token = self._tokens[self._at]
-            self._at += 1
-            first = token[0]
-            if first == "\\":
-                self._control(token)
-            elif first == VERBATIM:
-                self._verbatim(token)
-            elif token in ("$", "$$"):
-                self._dollars(token)
-            elif first == "~":
-                self._say(" ")
-            elif token not in ("{", "}", "&", "#"):
-                self._say(token if first.isalnum() and token.isalnum() else _quoted(token))
-        self._depth -= 1
-        self._tokens, self._at = before
 
     def title_in(self, tokens: list[str]) -> None:
         """The title that the preamble gives."""
@@ -162,119 +130,9 @@ class _Latex:
             self._optional()
             self.title = self.inline(self._argument())
 
-    # Writing.
-
-    def _say(self, text: str) -> None:
-        if not self._hidden:
-            self._line.append(text)
-
-    def _end_line(self) -> None:
-        text = one_line("".join(self._line))
-        self._line.clear()
-        text = re.sub(f"(?:{BREAK}| )+$|^(?:{BREAK}| )+", "", text)
-        if text:
-            self.blocks.append(Block(unicodedata.normalize("NFC", text)))
-            self.blocks.extend(self._notes)
-            self._notes.clear()
-
-    def _add(self, text: str, level: int = 0) -> None:
-        self._end_line()
-        if text.strip() and not self._hidden:
-            self.blocks.append(Block(text, level))
-
-    def captured(self, tokens: list[str]) -> list[Block]:
-        """The blocks of some tokens, apart from the document's own."""
-        before = self.blocks, self._line, self._notes
-        self.blocks, self._line, self._notes = [], [], []
-        try:
-            self.read(tokens)
-            self._end_line()
-            return self.blocks + self._notes
-        finally:
-            self.blocks, self._line, self._notes = before
-
-    def inline(self, tokens: list[str]) -> str:
-        """Some tokens on one line."""
-        return one_line(" ".join(block.text for block in self.captured(tokens)).replace(BREAK, " "))
-
-    # Reading.
-
-    def _skip_space(self) -> None:
-        while self._at < len(self._tokens) and self._tokens[self._at] == " ":
-            self._at += 1
-
-    def _next(self) -> str:
-        return self._tokens[self._at] if self._at < len(self._tokens) else ""
-
-    def _argument(self) -> list[str]:
-        """The next group without braces, or the next token."""
-        start = self._at
-        self._skip_space()
-        token = self._next()
-        if token in ("", "}", "\\par", "\\end", "\\begin"):
-            self._at = start
-            return []
-        self._at += 1
-        if token != "{":
-            if token[0] not in "\\\x00$" and len(token) > 1:
-                self._tokens[self._at - 1] = token[1:]
-                self._at -= 1
-                return [token[0]]
-            return [token]
-        return self._group("{", "}")
-
-    def _group(self, opening: str, closing: str) -> list[str]:
-        """The tokens up to the one that closes the group that has begun."""
-        start, depth = self._at, 1
-        tokens, at, end = self._tokens, self._at, len(self._tokens)
-        braces = 0
-        while at < end:
-            token = tokens[at]
-            at += 1
-            if token == opening:
-                depth += 1
-            elif token == closing and not (closing == "]" and braces):
-                depth -= 1
-                if not depth:
-                    break
-            elif closing == "]":
-                braces += (token == "{") - (token == "}")
-                if braces < 0 or token == "\\par":  # no bracket that belongs to the command
-                    self._at = start
-                    return []
-        self._at = at
-        return tokens[start : at - 1] if not depth else tokens[start:at]
-
-    def _optional(self) -> list[str] | None:
-        start = self._at
-        self._skip_space()
-        if self._next() != "[":
-            self._at = start
-            return None
-        self._at += 1
-        return self._group("[", "]")
-
-    def _plain(self) -> str:
-        return "".join(self._argument()).strip()
-
-    def _environment(self, name: str) -> list[str]:
-        """The tokens up to the end of the environment that has begun; its end is passed."""
-        start, depth = self._at, 1
-        tokens, at, end = self._tokens, self._at, len(self._tokens)
-        while at < end:
-            token = tokens[at]
-            if token in ("\\begin", "\\end") and tokens[at + 1 : at + 4] == ["{", name, "}"]:
-                depth += 1 if token == "\\begin" else -1
-                if not depth:
-                    self._at = at + 4
-                    return tokens[start:at]
-            at += 1
-        self._at = end
-        return tokens[start:]
-
     # Commands.
 
-    def _control(self, token: str) -> None:
+    def control(self, token: str) -> None:
         name = token if token in _COMMANDS else token.removesuffix("*")
         if token in SYMBOLS:
             self._say(SYMBOLS[token])
@@ -462,6 +320,10 @@ class _Latex:
                 self._at += 1
         self._argument()
 
+    def _end(self, token: str) -> None:
+        """The end of an environment that did not begin."""
+        self._argument()
+
     def _nothing(self, token: str) -> None:
         pass
 
@@ -586,7 +448,7 @@ class _Latex:
             text = cells[0][0] if width == 1 and len(cells) == 1 else table(cells)
             self._add(text)
 
-    def _verbatim(self, token: str) -> None:
+    def verbatim(self, token: str) -> None:
         name, _, text = token[1:].partition(VERBATIM)
         if not name:
             self._say(text)
@@ -604,7 +466,7 @@ class _Latex:
 
     # Formulas.
 
-    def _dollars(self, token: str) -> None:
+    def dollars(self, token: str) -> None:
         start = self._at
         end = self._at
         while end < len(self._tokens) and self._tokens[end] not in ("$", "$$"):
@@ -673,14 +535,6 @@ class _Latex:
         return formula, number if own or (labels and numbered) else ""
 
 
-def _quoted(text: str) -> str:
-    """Dashes and quotation marks as characters."""
-    for source, character in _QUOTES:
-        if source[0] in text:
-            text = text.replace(source, character)
-    return text
-
-
 def _source(tokens: list[str]) -> str:
     """Tokens of a formula as LaTeX."""
     out: list[str] = []
@@ -700,7 +554,7 @@ def _source(tokens: list[str]) -> str:
 _UNITS = {"\\percent": "%", "\\celsius": "°C", "\\micro": "µ", "\\ohm": "Ω", "\\per": "/", "\\degree": "°"}
 
 _COMMANDS: dict[str, Callable[[_Latex, str], None]] = {
-    "\\begin": _Latex._begin, "\\appendix": _Latex._begin_appendix, "\\title": _Latex._set_title,
+    "\\begin": _Latex._begin, "\\end": _Latex._end, "\\appendix": _Latex._begin_appendix, "\\title": _Latex._set_title,
     "\\caption": _Latex._caption, "\\captionof": _Latex._caption, "\\label": _Latex._label, "\\ref": _Latex._ref,
     "\\eqref": _Latex._ref, "\\autoref": _Latex._ref, "\\cref": _Latex._ref, "\\Cref": _Latex._ref,
     "\\footnote": _Latex._footnote, "\\footnotetext": _Latex._footnote, "\\url": _Latex._url, "\\path": _Latex._url,
@@ -709,8 +563,10 @@ _COMMANDS: dict[str, Callable[[_Latex, str], None]] = {
     "\\qty": _Latex._unit, "\\ensuremath": _Latex._ensure_math, "\\(": _Latex._math, "\\[": _Latex._math,
     "\\cmidrule": _Latex._rule, "\\maketitle": _Latex._nothing, "\\protect": _Latex._nothing, "\\pageref": _Latex._ref,
 }  # fmt: skip
-_COMMANDS["\\end"] = lambda reader, token: reader._plain() and None
-
-_KNOWN = frozenset([*_COMMANDS, *SYMBOLS, *ACCENTS, *HEADINGS, *LEFT_OUT, *SETTINGS_FIRST, "\\cite", "\\citep", "\\citet"]) - {
-    "\\eg", "\\ie", "\\etal", "\\cmark", "\\xmark", "\\checkmark", "\\th", "\\orcid", "\\terms", "\\category", "\\country", "\\city", "\\state", "\\qty", "\\num", "\\path",
+_KNOWN = frozenset(
+    [*_COMMANDS, *SYMBOLS, *ACCENTS, *HEADINGS, *LEFT_OUT, *SETTINGS_FIRST, "\\cite", "\\citep", "\\citet"]
+) - {
+    # Names that authors use for something else.
+    "\\eg", "\\ie", "\\etal", "\\cmark", "\\xmark", "\\checkmark", "\\th", "\\orcid", "\\terms", "\\category",
+    "\\country", "\\city", "\\state", "\\qty", "\\num", "\\path",
 }  # fmt: skip

@@ -17,7 +17,8 @@ SYMBOLS = {
     "\\ddag": "‡", "\\dagger": "†", "\\LaTeX": "LaTeX", "\\TeX": "TeX", "\\LaTeXe": "LaTeX2e", "\\BibTeX": "BibTeX",
     "\\textmu": "µ", "\\texteuro": "€", "\\euro": "€", "\\EUR": "€", "\\textpm": "±", "\\texttimes": "×",
     "\\nobreakdash": "", "\\slash": "/", "\\guillemotleft": "«", "\\guillemotright": "»", "\\og": "« ", "\\fg": " »",
-    "\\textsection": "§", "\\textdagger": "†", "\\checkmark": "✓", "\\cmark": "✓", "\\xmark": "✗", "\\textasteriskcentered": "*",
+    "\\textsection": "§", "\\textdagger": "†", "\\checkmark": "✓", "\\cmark": "✓", "\\xmark": "✗",
+    "\\textasteriskcentered": "*",
     "\\eg": "e.g.", "\\ie": "i.e.", "\\etal": "et al.", "\\th": "þ", "\\TH": "Þ", "\\dh": "ð", "\\dj": "đ",
 }  # fmt: skip
 
@@ -42,8 +43,8 @@ LEFT_OUT = {
         DOI lhead rhead chead lfoot rfoot cfoot special ifthenelse@ openup urlstyle externaldocument
         bibitem@ printbibliography@ newblock@ preprint subjclass subjclass* dedicatory curraddr urladdr fnmark tnotetext
         ead cortext corref fntext fnref tnoteref shorttitle shortauthors altaffiliation noaffiliation@ collaboration
-        homepage titlecontents documentversion PassOptionsToPackage loadglsentries cline cmidrule specialrule arrayrulecolor
-        rowcolor columncolor cellcolor definecolorset vskip@ chaptermark sectionmark subsectionmark
+        homepage titlecontents documentversion PassOptionsToPackage loadglsentries cline specialrule
+        arrayrulecolor rowcolor columncolor cellcolor definecolorset vskip@ chaptermark sectionmark subsectionmark
         setlist fontfamily fontseries fontshape selectlanguage foreignlanguage@ lstinputlisting verbatiminput
         rightline@ tableofcontents@ acmSubmissionID acmArticle acmVolume acmNumber acmMonth setcopyright copyrightyear
         acmJournal terms category numberwithin@ counterwithin icmltitlerunning""".split(), 1
@@ -74,8 +75,8 @@ SETTINGS_FIRST = {
 #: Registers and glue of plain TeX, which a length follows without braces.
 LENGTHS = frozenset(
     "\\" + name
-    for name in """vskip hskip kern parindent parskip baselineskip hsize vsize leftskip rightskip topskip hoffset voffset
-    textwidth textheight oddsidemargin evensidemargin topmargin headheight headsep footskip columnsep tabcolsep
+    for name in """vskip hskip kern parindent parskip baselineskip hsize vsize leftskip rightskip topskip hoffset
+    voffset textwidth textheight oddsidemargin evensidemargin topmargin headheight headsep footskip columnsep tabcolsep
     abovedisplayskip belowdisplayskip raggedbottom@ lineskip jot mathsurround overfullrule tolerance penalty
     hfuzz vfuzz hbadness vbadness clubpenalty widowpenalty linewidth columnwidth itemsep parsep topsep partopsep
     pretolerance hangindent hangafter pageno interlinepenalty raise lower moveleft moveright setbox floatsep
@@ -91,16 +92,16 @@ HEADINGS = {
 
 #: Environments that are one formula.
 FORMULAS = frozenset(
-    """equation equation* displaymath math align align* alignat alignat* flalign flalign* gather gather* multline multline*
-    eqnarray eqnarray* dmath dmath* subequations@ IEEEeqnarray IEEEeqnarray* darray empheq""".split()
+    """equation equation* displaymath math align align* alignat alignat* flalign flalign* gather gather* multline
+    multline* eqnarray eqnarray* dmath dmath* subequations@ IEEEeqnarray IEEEeqnarray* darray empheq""".split()
 )
 #: ... of several lines, which keep the environment.
 LINES = frozenset("align alignat flalign gather multline eqnarray IEEEeqnarray".split())
 
 #: Environments left out with all in them.
 SKIPPED = frozenset(
-    """tikzpicture pgfpicture pspicture picture thebibliography CCSXML keywords keyword filecontents forest tikzcd psfrags
-    axis bytefield IEEEkeywords comment frontmatter@ authors acks@ titlepage@ overpic asy dot2tex circuitikz
+    """tikzpicture pgfpicture pspicture picture thebibliography CCSXML keywords keyword filecontents forest tikzcd
+    psfrags axis bytefield IEEEkeywords comment frontmatter@ authors acks@ titlepage@ overpic asy dot2tex circuitikz
     feynmandiagram references""".split()
 )
 
@@ -129,5 +130,6 @@ STATEMENTS = {
     "theorem": "Theorem", "lemma": "Lemma", "proposition": "Proposition", "corollary": "Corollary",
     "definition": "Definition", "remark": "Remark", "example": "Example", "conjecture": "Conjecture", "claim": "Claim",
     "proof": "Proof", "thm": "Theorem", "lem": "Lemma", "prop": "Proposition", "cor": "Corollary", "defn": "Definition",
-    "problem": "Problem", "exercise": "Exercise", "solution": "Solution", "notation": "Notation", "assumption": "Assumption",
+    "problem": "Problem", "exercise": "Exercise", "solution": "Solution", "notation": "Notation",
+    "assumption": "Assumption",
 }  # fmt: skip

@@ -133,7 +133,7 @@ def _blocks(text: str, include: Callable[[str], str | None]) -> list[Block]:
             continue
         heading = _ATX.match(lines[at])
         under = _SETEXT.match(lines[at + 1]) if at + 1 < len(lines) and lines[at].strip() and not heading else None
-        if under and (prose and prose[-1].strip() or "|" in lines[at] or lines[at].lstrip()[:1] in "-*>#"):
+        if under and ((prose and prose[-1].strip()) or "|" in lines[at] or lines[at].lstrip()[:1] in "-*>#"):
             under = None  # the end of a longer paragraph, a table, a rule
         if heading or under:
             found += _prose("\n".join(prose))
@@ -154,8 +154,8 @@ def _listing(info: str, code: str, include: Callable[[str], str | None]) -> list
     info = info.strip()
     if info.lower() in _TOOLS or info.lower().startswith(_TOOLS):
         return []
-    language = (_LANGUAGE.match(info) or [""])[1] or ""  # type: ignore[index]
-    if info.startswith("{.") or info.startswith("{code"):
+    language = (_LANGUAGE.match(info) or [""])[1] or ""
+    if info.startswith(("{.", "{code")):
         code = _MAGIC.sub("", code)
         language = language.removeprefix("code-cell").removeprefix("code-block") or "python"
 

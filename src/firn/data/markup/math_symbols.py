@@ -8,8 +8,8 @@ from __future__ import annotations
 import unicodedata
 
 _GREEK = (
-    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho varsigma sigma tau upsilon "
-    "phi chi psi omega"
+    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho varsigma sigma tau "
+    "upsilon phi chi psi omega"
 ).split()
 
 #: Character -> LaTeX.
@@ -84,14 +84,15 @@ SYMBOLS.update({"\u0397": "H", "\u03a1": "P", "\u03a7": "X", "\u03a5": "\\Upsilo
 SPACED = frozenset(
     "= < > + - := \\leq \\geq \\leqslant \\geqslant \\ll \\gg \\neq \\equiv \\approx \\simeq \\cong \\sim \\propto "
     "\\prec \\succ \\in \\notin \\ni \\subset \\supset \\subseteq \\supseteq \\to \\leftarrow \\leftrightarrow "
-    "\\Rightarrow \\Leftrightarrow \\mapsto \\longrightarrow \\times \\cdot \\pm \\mp \\cup \\cap \\wedge \\vee \\oplus "
-    "\\otimes \\circ \\setminus \\mid \\parallel \\vdash \\models \\lesssim \\gtrsim \\triangleq \\doteq \\div".split()
+    "\\Rightarrow \\Leftrightarrow \\mapsto \\longrightarrow \\times \\cdot \\pm \\mp \\cup \\cap \\wedge \\vee "
+    ""
+    "\\oplus \\otimes \\circ \\setminus \\mid \\parallel \\vdash \\models \\lesssim \\gtrsim \\triangleq \\doteq \\div".split()
 )
 
 #: Words that LaTeX sets upright as names of functions.
 FUNCTIONS = frozenset(
-    "arccos arcsin arctan arg cos cosh cot coth csc deg det dim exp gcd hom inf ker lg lim liminf limsup ln log max min "
-    "Pr sec sin sinh sup tan tanh".split()
+    "arccos arcsin arctan arg cos cosh cot coth csc deg det dim exp gcd hom inf ker lg lim liminf limsup ln log "
+    "max min Pr sec sin sinh sup tan tanh".split()
 )
 
 #: What stands over a term -> command. Spacing and combining forms are one.
@@ -100,9 +101,9 @@ OVER = {
     "\u0302": "hat", "~": "tilde", "\u02dc": "tilde", "\u0303": "tilde", "\u223c": "tilde", "\u20d7": "vec",
     "\u2192": "vec", "\u21c0": "vec", "\u02d9": "dot", "\u0307": "dot", ".": "dot", "\u00a8": "ddot",
     "\u0308": "ddot", "..": "ddot", "\u02c7": "check", "\u030c": "check", "\u02d8": "breve", "\u0306": "breve",
-    "\u00b4": "acute", "`": "grave", "_": "overline", "-": "bar", "\u2212": "bar", "\u2013": "bar", "\u00b0": "mathring",
-    "\u02da": "mathring", "\u23de": "overbrace", "\ufe37": "overbrace", "\u2190": "overleftarrow", "\u23dc": "overparen",
-    "\u2015": "overline",
+    "\u00b4": "acute", "`": "grave", "_": "overline", "-": "bar", "\u2212": "bar", "\u2013": "bar",
+    "\u00b0": "mathring", "\u02da": "mathring", "\u23de": "overbrace", "\ufe37": "overbrace", "\u2190": "overleftarrow",
+    "\u23dc": "overparen", "\u2015": "overline",
 }  # fmt: skip
 
 #: What stands under a term -> command.

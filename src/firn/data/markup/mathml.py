@@ -153,7 +153,7 @@ def _arguments(element: Element, count: int) -> list[str]:
 
 def _braced(argument: str) -> str:
     """A script: one character or one command as it is, anything longer in braces."""
-    alone = len(argument) == 1 and argument not in "'^_" or (_CONTROL_WORD.fullmatch(argument) is not None)
+    alone = (len(argument) == 1 and argument not in "'^_") or (_CONTROL_WORD.fullmatch(argument) is not None)
     if alone and argument.startswith("\\"):
         return f"{{{argument}}}"
     return argument if alone else f"{{{argument}}}"

@@ -13,15 +13,17 @@ from firn.data.markup.work import Block
 Matter = Literal["front", "body", "back"]
 
 _FRONT = re.compile(
-    r"\W*(?:(?:table of )?contents|list of (?:illustrations|figures|tables|maps)|title[ -]?page|half[ -]?title(?:[ -]?page)?|"
-    r"cover(?: page)?|copyright(?: page| notice)?|imprint|dedication|epigraph|foreword|preface|acknowledge?ments|"
+    r"\W*(?:(?:table of )?contents|list of (?:illustrations|figures|tables|maps)|title[ -]?page|"
+    r"half[ -]?title(?:[ -]?page)?|cover(?: page)?|copyright(?: page| notice)?|imprint|"
+    r"dedication|epigraph|foreword|preface|acknowledge?ments|"
     r"transcriber['’]?s['’]? notes?|illustrations|legal notice|about this (?:book|edition)|publisher['’]s note|"
     r"table des mati[eè]res|pr[ée]face|avant-propos|au lecteur|inhalt(?:sverzeichnis)?|vorwort|inhoud|voorwoord|"
     r"[ií]ndice general|pr[óo]logo del autor)\W*$",
     re.IGNORECASE,
 )
 _BACK = re.compile(
-    r"\W*(?:index(?: of .{1,40})?|subject index|name index|glossary|bibliography|references|works cited|further reading|"
+    r"\W*(?:index(?: of .{1,40})?|subject index|name index|glossary|bibliography|references|works cited|"
+    r"further reading|"
     r"(?:end ?)?notes|footnotes|appendi(?:x|ces)\b.*|answer key|answers?(?: to .{1,40})?|colophon|uncopyright|"
     r"about the (?:authors?|publisher)|credits|errata|also by .*|advertisements?|review questions and answers)\W*$",
     re.IGNORECASE,
@@ -108,7 +110,7 @@ def _level(blocks: Sequence[Block]) -> int:
 
 def _title(blocks: Sequence[Block], level: int) -> str:
     """The headings that a part begins with, in one line."""
-    names = []
+    names: list[str] = []
     for block in blocks:
         if not block.level or (names and block.level > level + 1):
             break

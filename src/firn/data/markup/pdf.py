@@ -10,11 +10,10 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime
 
 from firn.core.errors import RecipeError
 from firn.data.markup.parts import Part, matters
-from firn.data.markup.work import Block, MarkupError, Work, date, one_line
+from firn.data.markup.work import Block, MarkupError, Work, one_line
 
 MAX_BYTES = 256 << 20
 MAX_PAGES = 10_000
@@ -23,7 +22,9 @@ MAX_PAGE_CHARACTERS = 1 << 20
 
 # Lines at the top and the bottom of a page that may be furniture, and on what share of pages a line must be to be it.
 _EDGE, _SHARE, _FEWEST = 2, 0.25, 3
-_PAGE_NUMBER = re.compile(r"\W*(?:(?:page|p\.|seite|página)?\s*\d{1,4}(?:\s*(?:/|of)\s*\d{1,4})?|[ivxlc]{1,7})\W*", re.IGNORECASE)
+_PAGE_NUMBER = re.compile(
+    r"\W*(?:(?:page|p\.|seite|página)?\s*\d{1,4}(?:\s*(?:/|of)\s*\d{1,4})?|[ivxlc]{1,7})\W*", re.IGNORECASE
+)
 _DIGITS = re.compile(r"\d+")
 # pdfium's sign for a hyphen that ends a line, and the hyphens of Unicode.
 _HYPHENS = "-\u00ad\u2010\u0002\ufffe"
@@ -97,8 +98,7 @@ def _outline(document) -> list[tuple[int, str]]:  # type: ignore[no-untyped-def]
 
 
 def without_furniture(pages: Sequence[Sequence[str]]) -> list[list[str]]:
-    """Lines of pages without running heads, feet and page numbers: what stands at the edge of many pages, any numbers in
-    it apart."""
+    """Lines of pages without running heads, feet and page numbers: what many pages have at the edge."""
     kept = [[line for line in page if line.strip()] for page in pages]
     counts: Counter[tuple[bool, str]] = Counter()
     for page in kept:
@@ -128,8 +128,8 @@ def _shape(line: str) -> str:
 
 
 def paragraphs(lines: Sequence[str]) -> list[str]:
-    """Lines joined: a paragraph ends where a line is clearly shorter than the others and ends a sentence, before an item
-    of a list, and at a short line that a capital follows."""
+    """Lines joined: a paragraph ends where a line is clearly shorter than the others and ends a sentence, before
+    an item of a list, and at a short line that a capital follows."""
     lengths = sorted(len(line) for line in lines if line)
     full = lengths[int(len(lengths) * 0.75)] if lengths else 0
     found: list[str] = []
@@ -169,13 +169,11 @@ def _parts(pages: Sequence[Sequence[str]], outline: Sequence[tuple[int, str]]) -
 
 def _described(metadata: dict[str, str]) -> Work:
     work = Work(title=one_line(metadata.get("Title", "")))
+    # The day on which the file was made says little of when the book was written.
     made = _DATE.match(metadata.get("CreationDate", ""))
-    work.published = _made(made) if made else None
-    author = one_line(metadata.get("Author", ""))
-    work.meta = {"author": author} if author else {}
+    meta = {
+        "author": one_line(metadata.get("Author", "")),
+        "created": "-".join(filter(None, made.groups())) if made else "",
+    }
+    work.meta = {key: value for key, value in meta.items() if value}
     return work
-
-
-def _made(found: re.Match[str]) -> datetime | None:
-    """The day on which the file was made."""
-    return date("-".join(part for part in found.groups() if part))

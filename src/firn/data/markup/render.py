@@ -19,6 +19,8 @@ BREAK = "\u2028"
 
 # Pretty-printed files break the line after a bracket, where no space is meant.
 _AFTER_BRACKET = re.compile(r"(?<=[(\[{])[ \t]*\n\s*")
+# Where a line may or may not be broken: nothing of the text.
+_INVISIBLE = re.compile("[\u00ad\u2060\ufeff]")
 _BREAKS = re.compile(f" ?{BREAK} ?")
 _RAISED = str.maketrans(
     "0123456789+-\u2212\u2013", "\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079\u207a\u207b\u207b\u207b"
@@ -59,7 +61,8 @@ class Renderer:
 
     def end_line(self) -> None:
         """End the paragraph, if one has begun; the notes to it follow."""
-        text = _BREAKS.sub("\n", one_line(_AFTER_BRACKET.sub("", "".join(self._line)))).strip("\n")
+        text = _INVISIBLE.sub("", _AFTER_BRACKET.sub("", "".join(self._line)))
+        text = _BREAKS.sub("\n", one_line(text)).strip("\n")
         self._line.clear()
         if text:
             self.blocks.append(Block(text))
@@ -116,7 +119,9 @@ class Renderer:
             return
         if _EXPONENT.fullmatch(text):
             self.say(text.translate(_RAISED))
-        elif text.isalpha() and len(text) > 1 or not any(map(str.isalnum, text)):  # 4th, a prime, a star
+        elif (
+            text[0] == "[" or (text.isalpha() and len(text) > 1) or not any(map(str.isalnum, text))
+        ):  # 4th, a prime, a star
             self.say(text)
         else:
             self.say(f"^{text}" if len(text) == 1 else f"^({text})")

@@ -1,9 +1,9 @@
 """TeX source as tokens, with files included and the author's own macros expanded.
 
 This is no TeX: categories of characters never change, and only what authors define for themselves is expanded
-(`\\newcommand`, `\\def`, `\\let`, `\\newenvironment`, `\\DeclareMathOperator`, `\\newif`). The commands of LaTeX and its
-packages stay as they are, and so do formulas but for the author's macros in them. Work is bounded by the characters
-that expansion gives.
+(`\\newcommand`, `\\def`, `\\let`, `\\newenvironment`, `\\DeclareMathOperator`, `\\newif`). The commands of LaTeX and
+its packages stay as they are, and so do formulas but for the author's macros in them. Work is bounded by the
+characters that expansion gives.
 
 Tokens are strings: `\\name` and `\\c` (control sequences), `{ } $ $$ & # ^ _ ~ [ ]`, ` ` (any white space), `\\par`,
 runs of other characters, and verbatim text, which begins with VERBATIM.

@@ -74,6 +74,12 @@ def page_title(root: Element) -> str:
     return one_line(found.content) if found is not None else ""
 
 
+# A line of verse is shorter than this, in characters.
+_LONGEST_LINE = 90
+# Classes of marks that count pages and lines.
+_NUMBERS = frozenset(("pagenum", "pageno", "page-number", "linenum", "lineno", "linenumber", "line-number"))
+
+
 class _Page(Renderer):
     left_out: ClassVar = frozenset(
         "head script style template noscript iframe object audio video canvas img image svg map button select input "
@@ -81,20 +87,35 @@ class _Page(Renderer):
     )
     forms: ClassVar = {
         **dict.fromkeys(
-            "p div section article main header footer aside figure figcaption address details summary center body "
+            "p section article main header footer aside figure figcaption address details summary center body "
             "fieldset hgroup dialog caption legend dt dd".split(),
             "block",
         ),
         **dict.fromkeys(("h1", "h2", "h3", "h4", "h5", "h6"), "heading"),
         "blockquote": "quotation", "ul": "bullets", "ol": "numbers", "dl": "definitions", "table": "table",
-        "pre": "preformatted", "br": "line_break", "hr": "rule", "sup": "superscript", "math": "formula",
-        "nav": "navigation", "aside": "aside", "li": "block", "a": "anchor", "span": "span", "rt": "nothing",
-        "rp": "nothing",
+        "div": "division", "pre": "preformatted", "br": "line_break", "hr": "rule", "sup": "superscript",
+        "math": "formula", "nav": "navigation", "aside": "aside", "li": "block", "a": "anchor", "span": "span",
+        "rt": "nothing", "rp": "nothing",
     }  # fmt: skip
 
     def heading(self, element: Element) -> None:
         self.end_line()
         self.add(self.inline(element), int(element.name[1]))
+
+    def division(self, element: Element) -> None:
+        """A division; one of nothing but short lines is verse, or something set like it."""
+        inner = [child for child in element.children if isinstance(child, Element) or child.strip()]
+        lines = [child for child in inner if isinstance(child, Element) and child.name in ("div", "span")]
+        texts = [line.content for line in lines]
+        is_verse = 1 < len(lines) == len(inner) and all(
+            len(text) < _LONGEST_LINE
+            and not any(child.name in self.forms for child in line.elements() if child.name != "span")
+            for text, line in zip(texts, lines, strict=True)
+        )
+        if is_verse:
+            self.add("\n".join(filter(None, map(self.inline, lines))))
+        else:
+            self.block(element)
 
     def bullets(self, element: Element) -> None:
         self.items(self._entries(element))
@@ -179,7 +200,7 @@ class _Page(Renderer):
 
     def span(self, element: Element) -> None:
         classes = element.attributes.get("class", "").lower().split()
-        if "pagebreak" in element.attributes.get("epub:type", "") or "pagenum" in classes or "pageno" in classes:
+        if "pagebreak" in element.attributes.get("epub:type", "") or _NUMBERS.intersection(classes):
             return
         self.walk(element)
         if "i0" in classes or any(name.startswith("i") and name[1:].isdecimal() for name in classes):

@@ -35,11 +35,12 @@ class Element:
 
     def first(self, *path: str) -> Element | None:
         """The first element found by going down `path`; None where a step is missing."""
-        at: Element | None = self
+        at = self
         for name in path:
-            at = next((child for child in at.elements() if child.name == name), None)
-            if at is None:
+            found = next((child for child in at.elements() if child.name == name), None)
+            if found is None:
                 return None
+            at = found
         return at
 
     def walk(self) -> Iterator[Element]:

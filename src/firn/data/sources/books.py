@@ -1,10 +1,10 @@
 """The source `books`: Project Gutenberg's texts, EPUB, OpenStax's CNXML, PDF, and trees of Markdown, LaTeX or HTML.
 
 A book lies in a file, in a folder, or in an archive (tar, zip). A folder is one book where it holds an OpenStax
-collection, an EPUB's package, or Markdown or HTML; then its files come in the order that the book's own index gives. Every
-`.txt`, `.epub`, `.pdf` and LaTeX document is a book, and so is a single page of HTML of Project Gutenberg. A row of
-the ledger is a chapter, with its number as `part` and the book as `parent`; `meta` says whether it is front matter, body or
-back matter. What is no book's file by its name is passed over, and counted in the shard's notes.
+collection, an EPUB's package, or Markdown or HTML; then its files come in the order that the book's own index gives.
+Every `.txt`, `.epub`, `.pdf` and LaTeX document is a book, and so is a single page of HTML of Project Gutenberg. A row
+of the ledger is a chapter, with its number as `part` and the book as `parent`; `meta` says whether it is front matter,
+body or back matter. What is no book's file by its name is passed over, and counted in the shard's notes.
 Rules: `books.link`, `books.outside` (a name that leads out of its archive), `books.too_large`, `books.not_a_book`,
 `books.unlisted` (a file that the book's index does not name), `books.front`, `books.back` (where they are not wanted),
 `books.no_text`. What is malformed, or a bomb, fails.
@@ -15,7 +15,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Literal
 
@@ -25,7 +25,20 @@ from firn.core.hashing import document_id
 from firn.core.settings import Settings
 from firn.core.stage import Stage, Task, Work, library_versions
 from firn.data import charset
-from firn.data.markup import archive, booktree, cnxml, epub, gutenberg, jats, latex, licenses, markdown, parts, pdf, xhtml, xml
+from firn.data.markup import (
+    archive,
+    booktree,
+    cnxml,
+    epub,
+    gutenberg,
+    jats,
+    latex,
+    markdown,
+    parts,
+    pdf,
+    xhtml,
+    xml,
+)
 from firn.data.markup import work as works
 from firn.data.markup.parts import Part
 from firn.data.markup.work import MarkupError
@@ -39,7 +52,9 @@ _FORMATS = {
 }  # fmt: skip
 _COLLECTION = re.compile(r"(?:^|/)(?:[^/]+\.)?collection\.xml$")
 _LICENSES = re.compile(r"(?:^|/)(?:LICEN[CS]E|COPYING)[^/]*$")
-_NO_CHAPTER = re.compile(r"(?:readme|contributing|code[-_]of[-_]conduct|changelog|security|license|summary|todo)\.\w+$", re.I)
+_NO_CHAPTER = re.compile(
+    r"(?:readme|contributing|code[-_]of[-_]conduct|changelog|security|license|summary|todo)\.\w+$", re.I
+)
 #: Text of one book that is many files, in bytes.
 MAX_BOOK = 64 << 20
 
@@ -49,7 +64,7 @@ class BooksSettings(Settings):
 
     group: str | None = None
     """Regular expression on the book's name: its first group, or the whole match, names what must stay together in
-    training or in validation. None, or no match: the book."""
+    training or in validation. None, or no match: the book; all editions of one of Project Gutenberg's are one."""
     front: bool = True
     """Whether front matter (title pages, contents, prefaces) becomes documents."""
     back: bool = True
@@ -169,7 +184,14 @@ def _books(names: Iterable[str]) -> list[Book]:
     for name in [name for name in kinds if _COLLECTION.search(name)]:
         if name in kinds:
             folder = posixpath.dirname(name)
-            claim(posixpath.dirname(folder) if posixpath.basename(folder) == "collections" else folder, "cnxml", ("cnxml",))
+            folder = posixpath.dirname(folder) if posixpath.basename(folder) == "collections" else folder
+            claim(folder, "cnxml", ("cnxml",))
+            whole = found.pop(folder or ".")
+            collections = [file for file in whole.files if _COLLECTION.search(file)]
+            # Collections may share modules; each is a book.
+            for one in collections:
+                called = whole.name if len(collections) == 1 else one
+                found[called] = Book(called, "cnxml", whole.files)
     for name in [name for name, kind in kinds.items() if kind == "epub_folder"]:
         claim(posixpath.dirname(name), "epub_folder", ("epub_folder", "html"))
     for folder in _tops([name for name, kind in kinds.items() if kind == "markdown"]):
@@ -192,7 +214,7 @@ def _tops(names: Sequence[str]) -> list[str]:
     """The highest folders that hold some of the files themselves, or an index of them."""
     folders = {posixpath.dirname(name) for name in names}
     marked = {posixpath.dirname(name) for name in names if posixpath.basename(name) in booktree.MARKERS}
-    tops = []
+    tops: list[str] = []
     for folder in sorted(folders, key=lambda folder: (folder.count("/") if folder else -1, folder)):
         above = [top for top in tops if not top or folder == top or folder.startswith(f"{top}/")]
         if not above and not any(mark != folder and mark.startswith(f"{folder}/" if folder else "") for mark in marked):
@@ -317,7 +339,9 @@ def _keep(
     rows.keep(
         id,
         works.written(part.blocks),
-        grouping(settings.group, book.name, book.name),
+        grouping(
+            settings.group, book.name, f"gutenberg:{ebook}" if (ebook := made.meta.get("gutenberg")) else book.name
+        ),
         {
             **made.meta,
             **own.meta,
@@ -341,7 +365,7 @@ def _keep(
 def _parsed(book: Book, data: Mapping[str, bytes], settings: BooksSettings) -> Contents:
     """What the files of a book hold. Raises MarkupError."""
     if book.kind == "cnxml":
-        return _openstax(data)
+        return _openstax(data, book.name)
     if book.kind == "epub_folder":
         return _package(data)
     if book.kind == "tree":
@@ -368,27 +392,28 @@ def _parsed(book: Book, data: Mapping[str, bytes], settings: BooksSettings) -> C
     return Contents(made, [Chapter(part) for part in parts.chapters(made.blocks)])
 
 
-def _openstax(data: Mapping[str, bytes]) -> Contents:
-    """The modules of a collection; of several collections in a folder, of the first by name that has all it needs."""
-    made, modules = works.Work(), list[cnxml.Module]()
+def _openstax(data: Mapping[str, bytes], name: str) -> Contents:
+    """The modules of a collection. name: of the book, which ends with the collection's where there are several."""
     known = {posixpath.basename(posixpath.dirname(file)): file for file in data if file.endswith(".cnxml")}
-    for name in sorted(name for name in data if _COLLECTION.search(name)):
-        found, listed = cnxml.collection(xml.parse(data[name]))
-        listed = [module for module in listed if module.name in known]
-        if len(listed) > len(modules):
-            made, modules = found, listed
+    found = {file: cnxml.collection(xml.parse(data[file])) for file in sorted(data) if _COLLECTION.search(file)}
+    if not found:
+        return Contents(works.Work(), [])
+    first = min(found)
+    own = next((file for file in found if name.endswith(file)), first)
+    made, modules = found[own]
     read = []
     for module in modules:
-        file = known[module.name]
-        own = cnxml.module(xml.parse(data[file]))
-        heading = works.Block(own.title, 1)
-        read.append((own, Part(own.title, "body", [heading, *own.blocks] if own.title else own.blocks), file, module.chapters))
+        if (file := known.get(module.name)) is not None:
+            text = cnxml.module(xml.parse(data[file]))
+            blocks = [works.Block(text.title, 1), *text.blocks] if text.title else text.blocks
+            read.append((text, Part(text.title, "body", blocks), file, module.chapters))
     kinds = parts.matters([part.title for _, part, _, _ in read])
     chapters = [
-        Chapter(Part(part.title, "body" if above else kind, part.blocks), file, above, own)
-        for kind, (own, part, file, above) in zip(kinds, read, strict=True)
+        Chapter(Part(part.title, "body" if above else kind, part.blocks), file, above, text)
+        for kind, (text, part, file, above) in zip(kinds, read, strict=True)
     ]
-    return Contents(made, chapters, sorted(set(known.values()) - {chapter.place for chapter in chapters}))
+    listed = {known.get(module.name) for _, modules in found.values() for module in modules}
+    return Contents(made, chapters, sorted(set(known.values()) - listed) if own == first else ())
 
 
 def _package(data: Mapping[str, bytes]) -> Contents:
