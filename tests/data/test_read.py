@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from firn.core.engine import LocalEngine
 from firn.core.errors import FirnError, InputError
@@ -114,6 +115,12 @@ def test_the_documents_are_those_of_this_version(tmp_path: Path) -> None:
     for manifest in engine.run(tasks(sources)):
         rows += [table(engine.store, manifest).to_pylist(), table(engine.store, manifest, "ledger").to_pylist()]
     assert hash128(json.dumps(rows, default=str, sort_keys=True).encode()).hex() == "5449284dab3c9a1e706ab474c476e1ab"
+
+
+def test_a_group_must_be_a_regular_expression() -> None:
+    for source in (WarcSource, CodeSource, FilesSource):
+        with pytest.raises(ValidationError, match="not a regular expression"):
+            source(paths=("x",), group="(")
 
 
 @pytest.mark.parametrize("path", ["nowhere/*.warc.gz", "nowhere", "nosuch://bucket/x", "stdlib:"])

@@ -15,6 +15,7 @@ from firn.core.store import Store
 from firn.data import read
 from firn.data.extract import ExtractSettings
 from firn.data.sources import CodeSource, PydocsSource, pydocs
+from firn.data.warc import records
 
 sys.path.insert(0, str(Path(__file__).parent))
 from shards import Inline
@@ -28,7 +29,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Inline:
     return Inline(Store(tmp_path_factory.mktemp("store")))
 
 
-def test_rendering_depends_on_nothing_but_the_version_of_python(tmp_path: Path) -> None:
+def test_rendering_depends_on_nothing_but_the_version_of_python(engine: Inline, tmp_path: Path) -> None:
     odd = {
         "HOME": str(tmp_path / "secret-home"),
         "PYTHONHASHSEED": "4242",
@@ -46,7 +47,11 @@ def test_rendering_depends_on_nothing_but_the_version_of_python(tmp_path: Path) 
     command = [sys.executable, "-s", "-S", "-P", "-X", "utf8", str(RENDERER)]
     done = subprocess.run(command, cwd=tmp_path, env=odd, capture_output=True, check=True)
     pages = [json.loads(line) for line in done.stdout.splitlines()]
-    assert pages == pydocs.render()
+    (crawl,) = engine.run([pydocs.crawl()])
+    with open(engine.store.local(crawl, "crawl"), "rb") as stream:
+        found = [(r.headers["warc-target-uri"], r.block) for r in records(stream, 1 << 25, {"response"})][1:]
+    expected = [(f"http://pydoc.invalid/{page['path']}", page["html"].encode()) for page in pages]
+    assert [(url, (block or b"").split(b"\r\n\r\n", 1)[1]) for url, block in found] == expected
     assert len({page["path"] for page in pages}) == len(pages) > 300
     html = "".join(page["html"] for page in pages)
     for value in [*odd.values(), sys.prefix, sys.base_prefix, sys.executable, os.path.expanduser("~"), os.getcwd()]:

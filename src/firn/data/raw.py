@@ -7,12 +7,26 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urlsplit
+
+from pydantic import AfterValidator
 
 from firn.core.schema import DOCUMENT
 from firn.core.stage import Work
 from firn.data.normalise import normalise
+
+
+def _compiles(pattern: str) -> str:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"not a regular expression: {error}") from None
+    return pattern
+
+
+#: A regular expression in settings, for `grouping`.
+Pattern = Annotated[str, AfterValidator(_compiles)]
 
 # Documents are handed to the writer when there are so many, or so many characters.
 _ROWS, _CHARACTERS = 512, 16 << 20

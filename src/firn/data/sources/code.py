@@ -27,7 +27,7 @@ from firn.core.hashing import document_id
 from firn.core.settings import Settings
 from firn.core.stage import Stage, Task, Work
 from firn.data import charset
-from firn.data.raw import Rows, extra, grouping
+from firn.data.raw import Pattern, Rows, extra, grouping
 from firn.data.sources.listing import Found, below, bundles, files_of, unique
 
 #: The path that names the standard library of the Python that runs firn, without its tests.
@@ -69,7 +69,7 @@ _NOT_STDLIB = re.compile(
 class CodeSettings(Settings):
     """What changes the documents of source files."""
 
-    group: str | None = None
+    group: Pattern | None = None
     """Regular expression on the file's name, which begins with the repository's: its first group, or the whole match,
     names what must stay together in training or in validation. None, or no match: the repository."""
     tests: bool = False

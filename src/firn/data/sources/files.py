@@ -23,7 +23,7 @@ from firn.core.settings import Settings
 from firn.core.stage import Stage, Task, Work
 from firn.data import charset, extract
 from firn.data.extract import ExtractSettings
-from firn.data.raw import Rows, extra, grouping, host_of, timestamp
+from firn.data.raw import Pattern, Rows, extra, grouping, host_of, timestamp
 from firn.data.sources.listing import Found, bundles, find
 from firn.data.sources.pages import extraction, is_binary
 
@@ -57,7 +57,7 @@ class Fields(Settings):
 class FilesSettings(Settings):
     """What changes the documents of files."""
 
-    group: str | None = None
+    group: Pattern | None = None
     """Regular expression on the file's name: its first group, or the whole match, names what must stay together in
     training or in validation. None, or no match: the file; for a line of JSON the host of its URL, or the line."""
     fields: Fields = Fields()

@@ -23,6 +23,7 @@ from firn.core.errors import InputError
 from firn.core.hashing import fingerprint
 from firn.core.stage import Input, Stage, Task, Work
 from firn.data.extract import ExtractSettings
+from firn.data.raw import Pattern
 from firn.data.sources import warc
 
 _RENDERER = Path(__file__).with_name("pydocs_render.py")
@@ -37,7 +38,7 @@ class PydocsSource(warc.WarcSettings):
     """The documentation of the running Python's standard library, as HTML in a WARC file."""
 
     kind: Literal["pydocs"] = "pydocs"
-    group: str | None = r"^/(.+)\.html$"
+    group: Pattern | None = r"^/(.+)\.html$"
     """Regular expression on the URL's path: its first group, or the whole match, names what must stay together in
     training or in validation. The module by default: `asyncio/events`."""
 

@@ -24,7 +24,7 @@ from firn.core.settings import Settings
 from firn.core.stage import Stage, Task, Work
 from firn.data import charset, extract, http
 from firn.data.extract import ExtractSettings
-from firn.data.raw import Rows, extra, grouping, host_of, path_of, timestamp
+from firn.data.raw import Pattern, Rows, extra, grouping, host_of, path_of, timestamp
 from firn.data.sources.listing import find
 from firn.data.sources.pages import extraction, is_binary
 from firn.data.warc import Record, records
@@ -41,7 +41,7 @@ _BEGINS_HTML = re.compile(
 class WarcSettings(Settings):
     """What changes the documents of a WARC file."""
 
-    group: str | None = None
+    group: Pattern | None = None
     """Regular expression on the URL's path: its first group, or the whole match, names what must stay together in
     training or in validation. None, or no match: the host, without `www.`."""
     max_bytes: int = Field(default=32 << 20, ge=1)
