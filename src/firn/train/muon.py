@@ -60,9 +60,12 @@ class Muon(torch.optim.Optimizer):
     lr: step length in units of the update's spectral norm, times sqrt(max(1, rows / columns)), which keeps the size of
     what a layer puts out alike for tall and wide matrices. momentum: of the running mean of gradients.
     weight_decay: share of each weight taken away per step, times lr. cautious: decay only the weights that the update
-    moves towards zero (Liang et al. 2024, arXiv 2411.16085, applied to decay). steps, dtype: of `orthogonalize`.
+    moves towards zero (Liang et al. 2024, arXiv 2411.16085, applied to decay). row_beta: the rows of an update are
+    divided by the root of the running mean of their squares, with this decay, and the whole is scaled back to its
+    size (NorMuon, Li et al. 2025, arXiv 2510.05491); None: they are not. steps, dtype: of `orthogonalize`.
 
-    State per parameter: `momentum_buffer`. Parameters of one shape are updated together, as one batch of products.
+    State per parameter: `momentum_buffer`, and with row_beta `row_squares`, a column. Parameters of one shape are
+    updated together, as one batch of products.
     """
 
     def __init__(
@@ -72,6 +75,7 @@ class Muon(torch.optim.Optimizer):
         momentum: float = 0.95,
         weight_decay: float = 0.0,
         cautious: bool = False,
+        row_beta: float | None = None,
         steps: int = 5,
         dtype: torch.dtype | None = None,
     ):
@@ -80,6 +84,7 @@ class Muon(torch.optim.Optimizer):
             "momentum": momentum,
             "weight_decay": weight_decay,
             "cautious": cautious,
+            "row_beta": row_beta,
             "steps": steps,
             "dtype": dtype,
         }
@@ -102,23 +107,34 @@ class Muon(torch.optim.Optimizer):
 
     def _update(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-        buffers = [self._buffer(parameter) for parameter in parameters]
+        buffers = [self._state(parameter, "momentum_buffer", parameter.shape) for parameter in parameters]
         torch._foreach_lerp_(buffers, gradients, 1 - group["momentum"])
         nesterov = torch._foreach_lerp(gradients, buffers, group["momentum"])
-        updates = orthogonalize(torch.stack(list(nesterov)), group["steps"], group["dtype"])
-        rows, columns = parameters[0].shape[-2:]
-        step = group["lr"] * max(1.0, rows / columns) ** 0.5
+        updates = orthogonalize(torch.stack(list(nesterov)), group["steps"], group["dtype"]).to(parameters[0].dtype)
+        if group["row_beta"] is not None:
+            columns = [self._state(p, "row_squares", torch.Size((*p.shape[:-1], 1))) for p in parameters]
+            updates = _even_rows(updates, columns, group["row_beta"])
+        rows, width = parameters[0].shape[-2:]
+        step = group["lr"] * max(1.0, rows / width) ** 0.5
         decay = group["lr"] * group["weight_decay"]
-        for parameter, update in zip(parameters, updates.to(parameters[0].dtype).unbind(0), strict=True):
+        for parameter, update in zip(parameters, updates.unbind(0), strict=True):
             if decay and group["cautious"]:
                 parameter.sub_(parameter * ((parameter * update) > 0), alpha=decay)
             elif decay:
                 parameter.mul_(1 - decay)
             parameter.sub_(update, alpha=step)
 
-    def _buffer(self, parameter: Tensor) -> Tensor:
+    def _state(self, parameter: Tensor, name: str, shape: torch.Size) -> Tensor:
         state = self.state[parameter]
-        if not state:
-            state["momentum_buffer"] = torch.zeros_like(parameter)
-        buffer: Tensor = state["momentum_buffer"]
-        return buffer
+        if name not in state:
+            state[name] = parameter.new_zeros(shape)
+        found: Tensor = state[name]
+        return found
+
+
+def _even_rows(updates: Tensor, row_squares: list[Tensor], beta: float) -> Tensor:
+    """Updates [n, ..., rows, columns] with rows of even size; row_squares: n running means, which are updated."""
+    torch._foreach_lerp_(row_squares, list(updates.square().mean(-1, keepdim=True).unbind(0)), 1 - beta)
+    evened = updates / (torch.stack(row_squares).sqrt() + 1e-10)
+    before, after = (torch.linalg.matrix_norm(x, dim=(-2, -1), keepdim=True) for x in (updates, evened))
+    return evened * (before / (after + 1e-10))

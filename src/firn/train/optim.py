@@ -32,8 +32,8 @@ class Rule:
 
 #: Of firn's own decoders. `lm_head` is no parameter of its own where it is tied to the embedding.
 RULES = (
-    Rule("matrix", r"layers\..*", (2, 3)),
-    Rule("embedding", r"embed_(tokens|positions)\.weight", (2,)),
+    Rule("matrix", r"(layers|head)\..*", (2, 3)),
+    Rule("embedding", r"embed_(tokens|positions|values\.\d+)\.weight", (2,)),
     Rule("head", r"lm_head\.weight", (2,)),
     Rule("vector", r".*", (1,)),
 )
@@ -100,6 +100,7 @@ class Optimizers:
                 lr=settings.matrix_lr,
                 weight_decay=settings.weight_decay,
                 cautious=settings.cautious,
+                row_beta=settings.row_beta,
                 steps=settings.newton_schulz_steps,
                 dtype=muon_dtype,
             )

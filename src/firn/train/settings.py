@@ -40,6 +40,9 @@ class OptimizerSettings(Settings):
     """Share of each matrix and table taken away per step, times its learning rate. Norm weights and biases keep all."""
     cautious: bool = False
     """Muon: decay only weights that the update moves towards zero."""
+    row_beta: float | None = Field(default=None, ge=0, lt=1)
+    """Muon: divide each row of an update by the root of the running mean of its squares, with this decay (NorMuon, Li
+    et al. 2025; 0.95 there). None: do not."""
     clip: float | None = Field(default=None, gt=0)
     """Longest gradient (Euclidean, over all parameters); longer ones are scaled down. None: no limit."""
 

@@ -17,7 +17,7 @@ from firn.measure.bits import bits_per_byte
 from firn.measure.samples import complete
 from firn.model.config import ModelSettings
 from firn.model.objective import by_source
-from firn.model.transformer import Transformer
+from firn.model.speedrun import build
 from firn.plan.peaks import mfu
 from firn.tokens.batch import Batch, batch, stage_of, total_steps
 from firn.tokens.corpus import Corpus
@@ -53,7 +53,7 @@ class Trainer:
     ):
         self.settings, self.corpus, self.plan, self.runtime = settings, corpus, plan, runtime
         self.steps = total_steps(plan)
-        self.model = Transformer(shape).to(runtime.device)
+        self.model = build(shape).to(runtime.device)
         self.model.compute_dtype = runtime.dtype
         self.optimizers = Optimizers(self.model, settings.optimizer, muon_dtype=runtime.dtype)
 
