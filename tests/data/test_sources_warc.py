@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import sys
+import threading
 import zlib
 from collections.abc import Callable
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -187,6 +190,48 @@ def test_a_remote_file_is_read_where_it_lies(tmp_path: Path) -> None:
         assert (manifest.counts["kept"], manifest.counts["failed"]) == (2, 1)
         found.append([row.rpartition("#")[0] for row in table(engine.store, manifest, "ledger")["address"].to_pylist()])
     assert found == [["00/a.warc.gz"] * 3, ["00/a.warc.gz"] * 3, ["crawl/00/a.warc.gz"] * 3]
+
+
+@pytest.mark.parametrize("ranges", [True, False], ids=["with ranges", "without"])
+def test_a_file_is_read_over_http(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ranges: bool) -> None:
+    data = members(*(record(str(i), http(page(f"Page {i}."))) for i in range(3)))[:-100]
+
+    class Server(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self.do_GET()
+
+        def do_GET(self) -> None:
+            asked = re.match(r"bytes=(\d+)-(\d+)", self.headers.get("Range", "")) if ranges else None
+            body = data[int(asked[1]) : int(asked[2]) + 1] if asked else data
+            self.send_response(206 if asked else 200)
+            if ranges:
+                self.send_header("Accept-Ranges", "bytes")
+            if asked:
+                self.send_header("Content-Range", f"bytes {asked[1]}-{int(asked[1]) + len(body) - 1}/{len(data)}")
+            self.send_header("ETag", '"one"')
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            return
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Server)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        engine = Inline(Store(tmp_path / "store"))
+        source = WarcSource(paths=(f"http://127.0.0.1:{server.server_port}/crawl/a.warc.gz",))
+        (manifest,) = engine.run(read.tasks("web", source, ExtractSettings(), engine))  # type: ignore[arg-type]
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+    assert (manifest.counts["kept"], manifest.counts["failed"]) == (2, 1)
+    addresses = table(engine.store, manifest)["address"].to_pylist()
+    assert all(address.startswith("a.warc.gz#bytes=") for address in addresses)
 
 
 def test_real_files_are_read_to_their_end(tmp_path: Path, shared_data: Callable[[str], Path]) -> None:

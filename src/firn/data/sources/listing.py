@@ -156,10 +156,10 @@ def _remote(path: str) -> Iterator[Found]:
     try:
         if magic:
             matches = files.fs.glob(files.root, detail=True)
-        elif files.fs.isdir(files.root):
+        elif (info := files.fs.info(files.root))["type"] == "directory":
             matches = files.fs.find(files.root, detail=True)
         else:
-            matches, base = {files.root: files.fs.info(files.root)}, base.rsplit("/", 1)[0]
+            matches, base = {files.root: info}, base.rsplit("/", 1)[0]
     except FileNotFoundError:
         return
     except Exception as error:  # remote file systems raise kinds of their own
