@@ -264,7 +264,7 @@ def _model(recipe: Recipe, tokenizer: Manifest) -> Transformer:
 def _mixture(recipe: Recipe, available: dict[str, int]) -> tuple[list[Use], list[str]]:
     """How the sources are used, and what `run` would warn of or refuse."""
     warnings = [
-        f"{source} has about {tokens:,} training tokens, a window takes {recipe.train.window + 1:,}: run would refuse it"
+        f"{source} has about {tokens:,} training tokens, one window takes {recipe.train.window + 1:,}: run refuses it"
         for source, tokens in available.items()
         if tokens <= recipe.train.window
     ]
@@ -277,7 +277,7 @@ def _mixture(recipe: Recipe, available: dict[str, int]) -> tuple[list[Use], list
         if use.epochs > recipe.mixture.max_epochs:
             warnings.append(
                 f"{use.source} would be read about {use.epochs:.1f} times, the limit is {recipe.mixture.max_epochs:g}: "
-                "run would refuse it"
+                "run refuses it"
             )
         elif use.warning:
             warnings.append(use.warning)
@@ -316,5 +316,5 @@ def _too_much(memory: int, disk: int, free: int | None, runtime: Runtime) -> lis
             "set train.micro_batch to fewer windows, or take a smaller model"
         )
     if free is not None and disk > free:
-        found.append(f"the run writes {size(disk)} and the disk has {size(free)} left: run would refuse it")
+        found.append(f"the run writes {size(disk)} and the disk has {size(free)} left: run refuses it")
     return found

@@ -1,0 +1,88 @@
+"""What is foretold of a shard is what shards like it came to; without any, what the table says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from firn.core.inputs import External
+from firn.core.settings import Settings
+from firn.core.stage import Input, Stage, Task, Work
+from firn.core.store import FileEntry, Manifest
+from firn.plan.rates import DEFAULTS, is_expected, observed, predict, rate
+
+
+class Cut(Settings):
+    at: int = 1
+
+
+def function(work: Work) -> None:
+    raise AssertionError("a forecast runs nothing")
+
+
+READ, FILTER = Stage("read", 1, function), Stage("filter", 1, function)
+
+
+def shard(stage: str, label: str, bytes_in: int, rows_in: int, seconds: float, at: int = 1, **rows: int) -> Manifest:
+    """A shard each of whose files has 10 bytes per row."""
+    return Manifest(
+        stage=stage,
+        version=1,
+        fingerprint=f"{label}{at}",
+        label=label,
+        settings={"at": at},
+        libraries={},
+        inputs=[],
+        files={name: FileEntry(name, 10 * n, f"hash of {label}", n) for name, n in rows.items()},
+        counts={},
+        notes={},
+        observed={"bytes_in": bytes_in, "rows_in": rows_in, "seconds": seconds},
+    )
+
+
+def raw(bytes: int) -> External:
+    return External("/raw", "raw", "identity", bytes)
+
+
+def test_raw_bytes_become_rows_and_bytes_as_before() -> None:
+    known = [shard("read", "web/a", 1000, 0, 2.0, documents=20), shard("read", "web/b", 3000, 0, 6.0, documents=60)]
+    expected = predict(Task(READ, Cut(), (raw(500),), "web/c"), observed(known))
+    assert (expected.files["documents"].rows, expected.files["documents"].bytes) == (10, 100)
+    assert expected.observed["seconds"] == pytest.approx(1.0)
+    assert is_expected(expected)
+    assert not is_expected(known[0])
+
+
+def test_rows_follow_rows_and_a_chain_of_forecasts_adds_up() -> None:
+    read = predict(Task(READ, Cut(), (raw(500),), "web/c"), observed([shard("read", "w", 50, 0, 1.0, documents=10)]))
+    kept = predict(
+        Task(FILTER, Cut(), (Input(read, ("documents",)),), "web/c"),
+        observed([shard("filter", "w", 200, 20, 4.0, documents=15)]),
+    )
+    assert (read.files["documents"].rows, kept.files["documents"].rows) == (100, 75)
+    assert kept.files["documents"].bytes == read.files["documents"].bytes * 150 / 200
+    assert kept.inputs[0]["fingerprint"] == read.fingerprint
+
+
+def test_a_first_shard_that_started_the_worker_does_not_set_the_pace() -> None:
+    known = [shard("read", "w", 1000, 0, 9.0, documents=1), *[shard("read", "w", 1000, 0, 1.0, documents=1)] * 3]
+    assert observed(known).seconds == pytest.approx(1e-3)
+
+
+def test_the_shards_most_like_it_count() -> None:
+    task = Task(FILTER, Cut(at=1), (raw(100),), "web/new")
+    mine = shard("filter", "web/a", 100, 0, 1.0, documents=1)
+    other_source = shard("filter", "code/a", 100, 0, 2.0, documents=1)
+    other_settings = shard("filter", "web/a", 100, 0, 3.0, at=2, documents=1)
+    everything = [other_settings, other_source, mine]
+    assert [rate(task, everything[:n]).seconds for n in (1, 2, 3)] == [0.03, 0.02, 0.01]
+    assert rate(task, []) is DEFAULTS["filter"]
+
+
+@pytest.mark.parametrize("name", DEFAULTS)
+def test_the_table_foretells_every_stage(name: str) -> None:
+    extra: dict[str, Any] = {"shards": ["a", "b"]} if name == "cluster" else {}
+    expected = predict(Task(Stage(name, 1, function), None, (raw(10**9),), "x/y", extra), DEFAULTS[name])
+    assert sum(entry.bytes for entry in expected.files.values()) > 0
+    assert expected.observed["seconds"] > 0
