@@ -179,6 +179,11 @@ class ModelSettings(Settings):
         """Whether the feed-forward layer has a gate, and so three matrices."""
         return self.parts.activation in ("swiglu", "geglu")
 
+    @property
+    def only_ours(self) -> str | None:
+        """Why no other program can load such a model, whatever its numbers; None for the dense decoder."""
+        return None
+
     def window(self, layer: int) -> int:
         """How many tokens each token of this layer sees, itself included; 0: all before it."""
         return self.windows[layer % len(self.windows)] if self.windows else 0

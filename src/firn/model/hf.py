@@ -16,6 +16,7 @@ from firn.core.errors import FormatError
 from firn.core.files import atomic_write
 from firn.model.hf_config import MAX_LAYERS, architecture, read_config, to_config, unexportable
 from firn.model.hf_names import Stored, made, stored
+from firn.model.speedrun import build
 from firn.model.tensor_files import TensorFiles, write_tensors
 from firn.model.transformer import Transformer
 
@@ -101,7 +102,7 @@ def load(folder: str | Path) -> Transformer:
     check_layers(settings.layers, len(files.entries), config)
     try:
         with torch.device("meta"):
-            model = Transformer(settings)
+            model = build(settings)
     except (RuntimeError, OverflowError, TypeError) as error:  # what torch makes of sizes beyond all memory
         raise FormatError("describes a model that cannot be", where=str(config)) from error
     names = [name for name, _ in model.named_parameters()]

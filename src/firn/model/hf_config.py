@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from firn.core.errors import FormatError, RecipeError
 from firn.model.config import PARTS, Activation, ModelSettings, Parts, Preset, RopeScaling
+from firn.model.speedrun_config import SpeedrunSettings
 from firn.model.tensor_files import read_json
 
 #: model_type of a folder that only firn opens.
@@ -53,6 +54,8 @@ def architecture(s: ModelSettings) -> Preset:
 
 def unexportable(s: ModelSettings) -> str | None:
     """Why no architecture of transformers computes what these settings say; None where one does."""
+    if s.only_ours is not None:
+        return s.only_ours
     kind, parts = architecture(s), s.parts
     free = {"gpt2": set(), "llama": {"attention_bias", "ffn_bias"}}.get(kind, {"attention_bias"}) | {"activation"}
     for name in sorted(set(Parts.model_fields) - free):
@@ -166,7 +169,7 @@ def read_config(file: Path) -> tuple[Preset | None, ModelSettings]:
     if kind is None and model_type != OWN:
         raise FormatError(f"{model_type!r} is not one of {sorted(_CLASSES)}", where=str(file), key="model_type")
     try:
-        settings = ModelSettings.model_validate(config["settings"]) if kind is None else _settings(kind, config, file)
+        settings = _own(config["settings"]) if kind is None else _settings(kind, config, file)
     except KeyError as error:
         raise FormatError("the key is missing", where=str(file), key=str(error.args[0])) from error
     except RecipeError as error:
@@ -179,6 +182,11 @@ def read_config(file: Path) -> tuple[Preset | None, ModelSettings]:
     if settings.vocab_size < 1:
         raise FormatError("must be 1 or more", where=str(file), key="vocab_size")
     return kind, settings
+
+
+def _own(settings: Any) -> ModelSettings:
+    is_speedrun = isinstance(settings, dict) and "variant" in settings
+    return (SpeedrunSettings if is_speedrun else ModelSettings).model_validate(settings)
 
 
 def _settings(kind: Preset, config: dict[str, Any], file: Path) -> ModelSettings:
