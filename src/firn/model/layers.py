@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from firn.core.hashing import hash64
+from firn.model.rms import rms_norm
 
 
 class Linear(nn.Linear):
@@ -44,7 +45,7 @@ class RMSNorm(nn.Module):
         self.weight, self.eps = nn.Parameter(torch.empty(width)), eps
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.rms_norm(x.float(), (x.shape[-1],), self.weight, self.eps).to(x.dtype)
+        return rms_norm(x, self.weight, self.eps)
 
 
 #: The middle of a feed-forward layer, by name. Gated ones multiply what this gives of the gate by another matrix.

@@ -1,0 +1,83 @@
+"""Every parameter in exactly one group, at that group's rate."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from firn.core.errors import FirnError
+from firn.model.config import ModelSettings
+from firn.model.transformer import Transformer
+from firn.train.optim import RULES, Optimizers, Rule, gradient_norm, group_parameters, scale_gradients
+from firn.train.settings import OptimizerSettings
+
+SHAPE = ModelSettings(preset="gpt2", vocab_size=11, context=8, layers=1, width=8, heads=2)
+
+
+def model(**changes: object) -> Transformer:
+    made = Transformer(SHAPE.model_copy(update=changes))
+    made.init_weights(0)
+    return made
+
+
+def test_groups_are_disjoint_and_hold_every_parameter() -> None:
+    made = model()
+    groups = group_parameters(made)
+    names = [name for group in groups.values() for name in group]
+    assert sorted(names) == sorted(name for name, _ in made.named_parameters())
+    assert set(groups["embedding"]) == {"embed_tokens.weight", "embed_positions.weight"}
+    assert set(groups["head"]) == {"lm_head.weight"}
+    assert len(groups["matrix"]) == 6
+    assert all(parameter.ndim == 1 for parameter in groups["vector"].values())
+    assert group_parameters(model(tied=True))["head"] == {}
+
+
+def test_a_parameter_without_a_group_or_with_two_is_named() -> None:
+    made = model()
+    with pytest.raises(FirnError, match=r"embed_tokens\.weight.*no group claims it"):
+        group_parameters(made, tuple(rule for rule in RULES if rule.group != "embedding"))
+    with pytest.raises(FirnError, match=r"lm_head\.weight.*head and twice claim it"):
+        group_parameters(made, (*RULES, Rule("twice", r"lm_head.*", (2,))))
+
+
+def test_each_group_moves_at_its_own_rate_times_the_factor() -> None:
+    settings = OptimizerSettings(matrix_lr=0.1, embedding_lr=0.2, head_lr=0.3, vector_lr=0.4, matrices="adamw")
+    made = model()
+    before = {name: parameter.detach().clone() for name, parameter in made.named_parameters()}
+    for parameter in made.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    optimizers = Optimizers(made, settings)
+    optimizers.step(0, 0.5)
+    rates = {"matrix": 0.05, "embedding": 0.1, "head": 0.15, "vector": 0.2}
+    for group, parameters in group_parameters(made).items():
+        for name, parameter in parameters.items():
+            # AdamW's first step is the sign of the gradient times the rate.
+            torch.testing.assert_close(parameter.detach(), before[name] - rates[group], msg=name)
+    optimizers.zero_grad()
+    assert all(parameter.grad is None for parameter in made.parameters())
+
+
+def test_muon_moves_matrices_and_its_momentum_warms_up() -> None:
+    made = model()
+    for parameter in made.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    optimizers = Optimizers(made, OptimizerSettings(momentum_warmup=10))
+    optimizers.step(5, 1.0)
+    assert optimizers.muon is not None
+    assert optimizers.muon.param_groups[0]["momentum"] == pytest.approx(0.9)
+    names = {name for name, _ in optimizers.state()}
+    matrices = group_parameters(made)["matrix"]
+    assert {name for name in names if name.endswith("momentum_buffer")} == {f"{n}/momentum_buffer" for n in matrices}
+
+
+def test_the_norm_is_that_of_all_gradients_and_clipping_scales_them_all() -> None:
+    made = nn.Linear(3, 2)
+    made.weight.grad, made.bias.grad = torch.full((2, 3), 2.0), torch.full((2,), 1.0)
+    norm = gradient_norm(made)
+    assert float(norm) == pytest.approx(26**0.5)
+    scale_gradients(made, norm, 1.0)
+    assert float(gradient_norm(made)) == pytest.approx(1.0, abs=1e-5)
+    assert float(made.weight.grad[0, 0] / made.bias.grad[0]) == pytest.approx(2.0)
+    made.bias.grad[0] = float("inf")
+    assert not gradient_norm(made).isfinite()
