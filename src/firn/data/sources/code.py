@@ -28,7 +28,7 @@ from firn.core.settings import Settings
 from firn.core.stage import Stage, Task, Work
 from firn.data import charset
 from firn.data.raw import Pattern, Rows, extra, grouping
-from firn.data.sources.listing import Found, below, bundles, files_of, unique
+from firn.data.sources.listing import Found, Rule, below, bundles, files_of, unique
 
 #: The path that names the standard library of the Python that runs firn, without its tests.
 STDLIB = "stdlib:"
@@ -92,10 +92,9 @@ def tasks(name: str, source: CodeSource) -> list[Task]:
     own = CodeSettings(**{key: getattr(source, key) for key in CodeSettings.model_fields})
     files = unique(f for path in source.paths for f in _files_of(path) if "/__pycache__/" not in f.name)
     shards = []
-    for bits, found in bundles(files):
-        rules = [_left_out(file, own) for file in found]
-        rows = [[file.name, _repository(file), rule] for file, rule in zip(found, rules, strict=True)]
-        inputs = tuple(file.external() for file, rule in zip(found, rules, strict=True) if not rule)
+    for bits, found in bundles([replace(file, rule=_left_out(file, own)) for file in files]):
+        rows = [[file.name, _repository(file), file.rule] for file in found]
+        inputs = tuple(file.external() for file in found if file.rule is None)
         shards.append(Task(STAGE, own, inputs, f"{name}/{bits}", extra(name, files=rows)))
     return shards
 
@@ -136,22 +135,22 @@ def _is_repository(folder: str) -> bool:
     return os.path.exists(os.path.join(folder, ".git"))
 
 
-def _left_out(file: Found, settings: CodeSettings) -> list[str | int] | None:
+def _left_out(file: Found, settings: CodeSettings) -> Rule | None:
     """The rule by which a file's name or size rules it out, with what it measured and its bound."""
     path = PurePosixPath(file.name)
     folders = {part.lower() for part in path.parts[1:-1]}
     if file.link:
-        return ["link"]
+        return ("link",)
     if folders & _VENDORED:
-        return ["vendored"]
+        return ("vendored",)
     if path.suffix[1:].lower() not in LANGUAGES:
-        return ["not_source"]
+        return ("not_source",)
     if not settings.tests and (folders & _TESTS or _TEST_FILE.search(path.stem.lower())):
-        return ["tests"]
+        return ("tests",)
     if _GENERATED_NAME.search(path.name):
-        return ["generated_name"]
+        return ("generated_name",)
     if file.bytes > settings.max_bytes:
-        return ["too_large", file.bytes, settings.max_bytes]
+        return ("too_large", file.bytes, settings.max_bytes)
     return None
 
 

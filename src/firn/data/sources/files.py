@@ -13,6 +13,7 @@ import gzip
 import json
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO, Literal, cast
 
@@ -24,7 +25,7 @@ from firn.core.stage import Stage, Task, Work
 from firn.data import charset, extract
 from firn.data.extract import ExtractSettings
 from firn.data.raw import Pattern, Rows, extra, grouping, host_of, timestamp
-from firn.data.sources.listing import Found, bundles, find
+from firn.data.sources.listing import Found, Rule, bundles, find
 from firn.data.sources.pages import extraction, is_binary
 
 #: Suffix -> kind of file.
@@ -84,7 +85,7 @@ class FilesReading(Settings):
 def tasks(name: str, source: FilesSource, settings: ExtractSettings) -> list[Task]:
     """Shards of files that are put together by the hashes of their names. Raises InputError."""
     own = FilesSettings(**{key: getattr(source, key) for key in FilesSettings.model_fields})
-    found = find(source.paths)
+    found = [replace(file, rule=_left_out(file, own)) for file in find(source.paths)]
     pages = [file for file in found if kind_of(file.name) == "html"]
     others = [file for file in found if kind_of(file.name) != "html"]
     return [
@@ -94,13 +95,10 @@ def tasks(name: str, source: FilesSource, settings: ExtractSettings) -> list[Tas
 
 
 def _task(source: str, part: str, found: list[Found], own: FilesSettings, settings: ExtractSettings | None) -> Task:
-    rules = [_left_out(file, own) for file in found]
-    rows = [[file.name, rule] for file, rule in zip(found, rules, strict=True)]
     pages = {"extraction": extraction(settings)} if settings is not None else {}
-    inputs = tuple(file.external() for file, rule in zip(found, rules, strict=True) if not rule)
-    return Task(
-        STAGE, FilesReading(files=own, extract=settings), inputs, f"{source}/{part}", extra(source, files=rows, **pages)
-    )
+    more = extra(source, files=[[file.name, file.rule] for file in found], **pages)
+    inputs = tuple(file.external() for file in found if file.rule is None)
+    return Task(STAGE, FilesReading(files=own, extract=settings), inputs, f"{source}/{part}", more)
 
 
 def kind_of(name: str) -> str | None:
@@ -109,14 +107,14 @@ def kind_of(name: str) -> str | None:
     return KINDS.get(path.suffix[1:])
 
 
-def _left_out(file: Found, settings: FilesSettings) -> list[Any] | None:
+def _left_out(file: Found, settings: FilesSettings) -> Rule | None:
     kind = kind_of(file.name)
     if file.link:
-        return ["link"]
+        return ("link",)
     if kind is None:
-        return ["unknown"]
+        return ("unknown",)
     if kind != "jsonl" and file.bytes > settings.max_bytes:
-        return ["too_large", file.bytes, settings.max_bytes]
+        return ("too_large", file.bytes, settings.max_bytes)
     return None
 
 

@@ -14,22 +14,28 @@ from firn.core.files import Files, as_os_error
 from firn.core.hashing import hash64
 from firn.core.inputs import External, external
 
-#: Files of a shard, in bytes, unless it is one file.
+#: Most bytes to be read for a shard, unless it is one file, and most files.
 BUNDLE_BYTES = 8 << 20
+BUNDLE_FILES = 1 << 12
 
 _MAGIC = "*?["
+
+
+Rule = tuple[str | int, ...]
 
 
 @dataclass(frozen=True)
 class Found:
     """A file. path: where it lies. root: the folder that the recipe names. name: relative to it, '/' between parts; the
-    same on every machine. link: it is a symbolic link, which is never followed."""
+    same on every machine. link: it is a symbolic link, which is never followed. rule: why it is not to be read, with
+    what was measured and its bound; None where it is."""
 
     path: str
     root: str
     name: str
     bytes: int
     link: bool = False
+    rule: Rule | None = None
 
     def external(self) -> External:
         """The file as a task's input, known by content. Raises InputError."""
@@ -177,20 +183,22 @@ def _name(path: str) -> str:
     return os.fsencode(path.replace(os.sep, "/")).decode("utf-8", "backslashreplace")
 
 
-def bundles(files: Sequence[Found], limit: int = BUNDLE_BYTES) -> list[tuple[str, list[Found]]]:
-    """Files put together to shards of at most `limit` bytes, by the hash of their names, each with a name of its own.
+def bundles(files: Sequence[Found]) -> list[tuple[str, list[Found]]]:
+    """Files put together to shards by the hash of their names: the name of each shard, and its files in their order.
 
-    The files of a bundle are those whose hashes begin with the same bits, as many bits as it takes. So one more file
-    changes one bundle, or splits one in two, and all others stay as they are.
+    The files of a shard are those whose hashes begin with the same bits, as many bits as it takes to stay within
+    BUNDLE_BYTES and BUNDLE_FILES. So one more file changes one shard, or splits one in two, and all others stay as they
+    are.
     """
-    return list(_split([(hash64(file.name.encode()), file) for file in files], "", limit))
+    return list(_split([(hash64(file.name.encode()), file) for file in files], ""))
 
 
-def _split(files: Sequence[tuple[int, Found]], bits: str, limit: int) -> Iterator[tuple[str, list[Found]]]:
-    if len(files) <= 1 or len(bits) == 64 or sum(file.bytes for _, file in files) <= limit:
+def _split(files: Sequence[tuple[int, Found]], bits: str) -> Iterator[tuple[str, list[Found]]]:
+    size = sum(file.bytes for _, file in files if file.rule is None)
+    if len(files) <= 1 or len(bits) == 64 or (size <= BUNDLE_BYTES and len(files) <= BUNDLE_FILES):
         if files:
             yield bits or "all", [file for _, file in files]
         return
     for bit in (0, 1):
         half = [(key, file) for key, file in files if key >> (63 - len(bits)) & 1 == bit]
-        yield from _split(half, bits + str(bit), limit)
+        yield from _split(half, bits + str(bit))
