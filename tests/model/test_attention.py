@@ -98,6 +98,22 @@ def test_pieces_and_dense_agree_with_their_gradients(data: st.DataObject) -> Non
         assert torch.allclose(pieces, dense, atol=1e-4)
 
 
+@pytest.mark.parametrize("mask", [*MASKS, Mask(before=100)])
+@pytest.mark.parametrize("softcap", [None, 0.7])
+def test_what_is_chosen_for_training_in_16_bits_computes_the_definition(mask: Mask, softcap: float | None) -> None:
+    half = [tensor.bfloat16().requires_grad_() for tensor in heads(40)]
+    chosen = attend(*half, mask, softcap)  # type: ignore[arg-type]
+    expected = plain(*(tensor.detach().float() for tensor in half), mask, softcap)  # type: ignore[arg-type]
+    assert chosen.dtype == torch.bfloat16
+    assert torch.allclose(chosen.double(), expected, atol=3e-2)
+    whole = [tensor.detach().float().requires_grad_() for tensor in half]
+    exact = attend(*whole, mask, softcap, "dense")  # type: ignore[arg-type]
+    weights = torch.randn(exact.shape, generator=torch.Generator().manual_seed(1))
+    found = torch.autograd.grad((chosen.float() * weights).sum(), half)
+    for ours, theirs in zip(found, torch.autograd.grad((exact * weights).sum(), whole), strict=True):
+        assert (ours.float() - theirs).norm() <= 0.02 * theirs.norm() + 1e-4
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("mask", MASKS)
 def test_the_kernels_of_a_gpu_compute_the_definition(mask: Mask) -> None:

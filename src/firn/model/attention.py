@@ -82,18 +82,23 @@ class Mask:
     after: int | None = 0
     documents: Documents | None = None
 
+    def near(self, queries_T: Tensor, keys_S: Tensor) -> Tensor:
+        """[T, S] bool: which keys are near enough to which queries, by their positions."""
+        distance_TS = keys_S - queries_T[:, None]
+        near_TS = torch.ones_like(distance_TS, dtype=torch.bool)
+        if self.after is not None:
+            near_TS &= distance_TS <= self.after
+        if self.before is not None:
+            near_TS &= distance_TS >= -self.before
+        return near_TS
+
     def allowed(self, T: int, S: int, device: torch.device) -> Tensor:
         """[T, S] bool, or [B, 1, T, S] where there are documents; the queries are the last T of S tokens."""
-        distance_TS = torch.arange(S, device=device) - torch.arange(S - T, S, device=device)[:, None]
-        allowed = torch.ones_like(distance_TS, dtype=torch.bool)
-        if self.after is not None:
-            allowed &= distance_TS <= self.after
-        if self.before is not None:
-            allowed &= distance_TS >= -self.before
+        near_TS = self.near(torch.arange(S - T, S, device=device), torch.arange(S, device=device))
         if self.documents is None:
-            return allowed
+            return near_TS
         ids_BT = self.documents.ids(device)
-        return allowed & (ids_BT[:, None, :, None] == ids_BT[:, None, None, :])
+        return near_TS & (ids_BT[:, None, :, None] == ids_BT[:, None, None, :])
 
 
 def attend(
@@ -122,7 +127,8 @@ def choose(q_BHTE: Tensor, k_BKSE: Tensor, mask: Mask, softcap: float | None) ->
         return "dense" if T > 1 or softcap is not None else "sdpa"
     is_cut = mask.documents is not None or _is_within(mask.before, S) or mask.after not in (0, None)
     is_trained_in_16_bits = q_BHTE.requires_grad and q_BHTE.dtype == torch.bfloat16
-    if q_BHTE.device.type == "cpu" and is_trained_in_16_bits and not is_cut and softcap is None:
+    is_plain = softcap is None and not is_cut and mask.after == 0
+    if q_BHTE.device.type == "cpu" and is_trained_in_16_bits and is_plain:
         return "blocks"
     if q_BHTE.device.type != "cuda" or (softcap is None and not is_cut):
         return "sdpa"
@@ -165,7 +171,8 @@ def _sdpa(q_BHTE: Tensor, k_BKSE: Tensor, v_BKSE: Tensor, mask: Mask, softcap: f
 
 
 def _by_blocks(q_BHTE: Tensor, k_BKSE: Tensor, v_BKSE: Tensor, mask: Mask, softcap: float | None) -> Tensor:
-    if softcap is not None or mask != Mask():
+    is_plain = softcap is None and mask.documents is None and mask.after == 0
+    if not is_plain or _is_within(mask.before, k_BKSE.shape[2]):
         raise ValueError("attention by blocks is causal and nothing else")
     groups = q_BHTE.shape[1] // k_BKSE.shape[1]
     return causal_attention(
@@ -180,7 +187,7 @@ def _by_document(q_BHTE: Tensor, k_BKSE: Tensor, v_BKSE: Tensor, mask: Mask, sof
     inside, rows = replace(mask, documents=None), []
     for row, spans in enumerate(mask.documents.spans()):
         q, k, v = (tensor[row : row + 1] for tensor in (q_BHTE, k_BKSE, v_BKSE))
-        parts = [_sdpa(q[:, :, a:b], k[:, :, a:b], v[:, :, a:b], inside, softcap) for a, b in spans]
+        parts = [attend(q[:, :, a:b], k[:, :, a:b], v[:, :, a:b], inside, softcap) for a, b in spans]
         rows.append(torch.cat(parts, dim=2))
     return torch.cat(rows)
 
@@ -189,12 +196,14 @@ def _by_stretch(q_BHTE: Tensor, k_BKSE: Tensor, v_BKSE: Tensor, mask: Mask, soft
     """One call per stretch of queries, over the keys that any of them sees: T x window products instead of T x T."""
     T = q_BHTE.shape[2]
     before, after = T if mask.before is None else mask.before, T if mask.after is None else mask.after
-    allowed_TT = mask.allowed(T, T, q_BHTE.device)
+    positions_T = torch.arange(T, device=q_BHTE.device)
     size, parts = max(_STRETCH, before + after), []
     for start in range(0, T, size):
-        queries, keys = slice(start, start + size), slice(max(0, start - before), start + size + after)
-        seen = k_BKSE[:, :, keys], v_BKSE[:, :, keys], allowed_TT[queries, keys]
-        parts.append(_masked(q_BHTE[:, :, queries], *seen, softcap))
+        first, stop = max(0, start - before), min(T, start + size)
+        last = min(T, stop + after)
+        near = mask.near(positions_T[start:stop], positions_T[first:last])
+        seen = k_BKSE[:, :, first:last], v_BKSE[:, :, first:last], near
+        parts.append(_masked(q_BHTE[:, :, start:stop], *seen, softcap))
     return torch.cat(parts, dim=2)
 
 
