@@ -1,11 +1,15 @@
 """Rules: firn's presets beside datatrove's own filters, verdict by verdict, and documents per second on one core.
 
-    python bench/rules.py [gopher c4 fineweb] [--list 20] [--seconds 20]
+    python bench/rules.py [gopher c4 fineweb fineweb2] [--list 40] [--seconds 15]
 
 Needs datatrove, spacy and nltk beside firn, and the real data that the tests read (FIRN_TEST_DATA). Both sides get the
 same texts, in firn's normal form, and are told that they are English, as lid.176 finds; only rules are compared. For
 each disagreement it prints the rule, what each side measured of it and its limit, and the tokens that only one side
 has, which is the cause wherever the two numbers differ.
+
+fineweb2 is compared on sentences in its twenty languages, 25 to a document, and the numbers of tokens besides. It needs
+what datatrove splits words with: jieba, sudachipy with sudachidict-core, pythainlp, kiwipiepy, pyvi, indic-nlp-library,
+pymorphy3.
 
 Speed is measured in turns of 50 documents, measure and filter of firn against datatrove's filters, in one process, with
 nothing read or written on either side.
@@ -18,6 +22,7 @@ import gzip
 import json
 import os
 import re
+import tarfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -40,6 +45,7 @@ from firn.data.filter import Bound
 from firn.data.language import detect
 from firn.data.measurement import Rows
 from firn.data.normalise import normalise
+from firn.data.preset import LanguageTable, read_table
 from firn.data.rules import Rules, load
 from firn.data.words import classify, split
 
@@ -55,6 +61,9 @@ FILTERS: dict[str, Callable[[], list[Any]]] = {
         FineWebQualityFilter(),
     ],
 }
+
+#: Languages of fineweb2: lid.176's code -> datatrove's.
+LANGUAGES = {code: next(iter(e.also)) for code, e in read_table(LanguageTable, "fineweb2", "").languages.items()}
 
 #: datatrove's reason -> firn's rule.
 REASONS = {
@@ -265,12 +274,90 @@ def speed(preset: str, texts: list[str], seconds: float, turn: int = 50) -> None
     print(f"  firn {mine:,.0f} docs/s, datatrove {other:,.0f} docs/s: {ratio:.0f} times as fast ({len(rates)} turns)")
 
 
+def sentences() -> dict[str, list[str]]:
+    """lid.176's code -> documents of 25 sentences, one a line."""
+    found = {}
+    with tarfile.open(DATA / "langid/lingua-testdata.tar.xz") as archive:
+        for code in LANGUAGES:
+            stream = archive.extractfile(f"./language-testdata/sentences/{code}.txt")
+            assert stream is not None
+            lines = normalise(stream.read().decode()).splitlines()
+            found[code] = ["\n".join(lines[at : at + 25]) for at in range(0, len(lines) - 24, 25)]
+    return found
+
+
+def languages(shown: int) -> None:
+    """Print how FineWeb-2's verdicts and numbers of tokens compare, language by language."""
+    rules = load("fineweb2")
+    print("\nfineweb2 on sentences: language, same verdict, removed by firn and datatrove, tokens of firn / datatrove")
+    agreed = total = 0
+    for code, texts in sentences().items():
+        other = LANGUAGES[code]
+        try:
+            split_into_words(texts[0], other)
+        except (ImportError, OSError) as error:
+            print(f"  {code} left out, its words cannot be split by datatrove here: {error}")
+            continue
+        entry = read_table(LanguageTable, "fineweb2", "").languages[code]
+        limits = entry.limits
+        theirs = [
+            GopherRepetitionFilter(
+                language=other,
+                dup_para_frac=0,
+                dup_line_char_frac=0,
+                dup_para_char_frac=0,
+                dup_line_frac=limits["gopher.dup_lines"],
+                top_n_grams=[(n, limits[f"gopher.top_{n}_gram"]) for n in (2, 3, 4)],
+                dup_n_grams=[(n, limits[f"gopher.dup_{n}_grams"]) for n in range(5, 11)],
+            ),
+            FineWebQualityFilter(
+                language=other,
+                short_line_thr=999,
+                char_duplicates_ratio=0.1,
+                line_punct_thr=limits["fineweb.punctuated_lines"],
+                new_line_ratio=limits["fineweb.newlines"],
+            ),
+            GopherQualityFilter(
+                language=other,
+                max_avg_word_length=limits["gopher.max_mean_word_length"],
+                min_avg_word_length=limits["gopher.min_mean_word_length"],
+                stop_words=list(entry.stop_words),
+                max_non_alpha_words_ratio=limits["gopher.words_with_letter"],
+            ),
+        ]
+        rows = Rows(rules.measure, len(texts))
+        for index, text in enumerate(texts):
+            rows.measure(index, np.frombuffer(text.encode(), np.uint8), code, 1.0)
+        table = rows.table()
+        fails = [(b.rule, b.fails(table.column(b.signal), table.column("language"))) for b in rules.bounds]
+        ours = [next((rule for rule, failed in fails if failed[index]), None) for index in range(len(texts))]
+        reasons = []
+        for text in texts:
+            outcome = next((o for f in theirs if (o := f.filter(Document(text=text, id="0"))) is not True), None)
+            reasons.append(REASONS[outcome[1]] if outcome else None)
+        same = sum((a is None) == (b is None) for a, b in zip(ours, reasons, strict=True))
+        agreed, total = agreed + same, total + len(texts)
+        counts = [len(split_into_words(text, other)) for text in texts]
+        ratio = np.median(np.array(table.column("extracted/grouped_words.tokens")) / counts)
+        removed = f"{sum(o is not None for o in ours)} and {sum(r is not None for r in reasons)}"
+        print(f"  {code} {same}/{len(texts)}, {removed}, {ratio:.2f}")
+        differing = [(a, b) for a, b in zip(ours, reasons, strict=True) if (a is None) != (b is None)]
+        for (mine, their), times in Counter(differing).most_common(shown):
+            print(f"    {times} times: firn {mine or 'keeps'}, datatrove {their or 'keeps'}")
+    print(f"  in all {agreed}/{total}, {100 * agreed / total:.2f}%")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("presets", nargs="*", default=list(FILTERS))
+    parser.add_argument("presets", nargs="*", default=[*FILTERS, "fineweb2"])
     parser.add_argument("--list", type=int, default=40, help="disagreements that are printed, per preset")
     parser.add_argument("--seconds", type=float, default=15, help="how long speed is measured, per preset; 0: not")
     given = parser.parse_args()
+    if "fineweb2" in given.presets:
+        given.presets.remove("fineweb2")
+        languages(given.list)
+    if not given.presets:
+        return
     documents = [(name, t) for name, text in corpora() if (t := normalise(text)).strip() and is_english(t)]
     size = np.mean([len(text) for _, text in documents])
     print(f"{len(documents)} English documents of {size:,.0f} characters on average")

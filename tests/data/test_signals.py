@@ -192,7 +192,7 @@ def test_letters_are_grouped_within_their_script_only() -> None:
 
 
 @pytest.mark.parametrize(
-    ("first", "last", "size"), [(0x4E00, 0x5E00, 1.5), (0x3041, 0x3096, 1.5), (0x0E01, 0x0E2E, 3.0)]
+    ("first", "last", "size"), [(0x4E00, 0x5E00, 1.5), (0x3041, 0x3096, 1.5), (0x0E01, 0x0E2E, 4.0)]
 )
 def test_groups_are_as_long_as_words_are(first: int, last: int, size: float) -> None:
     letters = np.random.default_rng(0).integers(first, last, 20_000)

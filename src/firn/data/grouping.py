@@ -5,10 +5,11 @@ come back) then see something else than in other languages, so `grouped` signals
 
 - katakana: the whole run, which is mostly one borrowed word;
 - Han, hiragana, Yi: two letters, where the bond between them is stronger than the bonds on both sides;
-- Thai, Lao, Khmer, Myanmar and the like: all letters between two bonds that are weaker than both their neighbours.
+- Thai, Lao, Khmer, Myanmar and the like: all letters between two bonds that are weaker than the one before them and the
+  two after them.
 
 The strength of a bond is a hash of the two letters, so a phrase is divided the same way wherever it stands, and
-nothing is learned or looked up. Groups hold 1.5 letters on average in the second case and 3 in the third, near what
+nothing is learned or looked up. Groups hold 1.5 letters on average in the second case and 4 in the third, near what
 dictionaries give (docs/rules.md has the comparison), which is what counts for thresholds; they are not words.
 """
 
@@ -56,7 +57,7 @@ def group(
     """The tokens of words.split with letters in groups; the same where there are no such letters."""
     tokens, at, alone = hashes.size, 0, 0
     scripts = np.zeros(tokens + 1, np.uint8)  # of a letter that is a word; 0 for all else
-    bonds = np.zeros(tokens + 1, np.uint64)  # with the token before; 0 where nothing binds them
+    bonds = np.zeros(tokens + 2, np.uint64)  # with the token before; 0 where nothing binds them
     for token in range(tokens):
         start = at
         while classes[at] & (SPACE | INNER) != 0:
@@ -86,7 +87,7 @@ def group(
             if scripts[token] == _KATAKANA:
                 joins = True
             elif scripts[token] == _OTHER:
-                joins = before == 0 or after == 0 or bond > before or bond > after
+                joins = before == 0 or after == 0 or bond > min(before, after, bonds[token + 2])
             else:
                 joins = bond > before and bond > after
         if joins:
