@@ -220,7 +220,7 @@ def seconds_per_step(recipe: Recipe, model: Transformer, runs: str | Path, runti
                 return taken, "earlier steps of this shape"
     windows = settings.micro_batch or settings.batch
     rate = speed.matmul_rate(model.settings, windows * settings.window, runtime.dtype, runtime.device)
-    return flops / (rate * speed.EFFICIENCY), f"matrix products at {rate / 1e9:,.0f} GFLOP/s"
+    return flops / (rate * speed.EFFICIENCY[runtime.dtype]), f"matrix products at {rate / 1e9:,.0f} GFLOP/s"
 
 
 def _step_seconds(folder: Path, runtime: Runtime, flops: float, parameters: float) -> float | None:
