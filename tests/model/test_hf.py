@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import weakref
@@ -11,6 +12,9 @@ from typing import Any
 import pytest
 import tokenizers
 import torch
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 from model_shapes import OWN_SHAPES, SHAPES, model_of, tokens
 from safetensors.torch import load_file, save_file
 from transformers import (
@@ -317,3 +321,45 @@ def test_a_shape_that_transformers_has_not_is_written_for_firn_alone_and_says_so
     again = hf.load(tmp_path)
     assert again.settings == model.settings
     assert torch.equal(again(tokens(32)), model(tokens(32)))
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(10**20), 10**20) | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=4,
+)
+
+
+@pytest.mark.parametrize("shape", ["gpt2-tied", "llama3-rope-biases", "qwen3-windows-yarn", "capped"])
+@hypothesis_settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
+)
+@given(data=st.data())
+def test_whatever_a_config_says_it_is_read_or_refused(shape: str, tmp_path: Path, data: st.DataObject) -> None:
+    hf.save(model_of({**SHAPES, **OWN_SHAPES}[shape]), tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    target = config
+    while isinstance(target, dict):
+        key = data.draw(st.sampled_from(sorted(target)))
+        if isinstance(target[key], dict) and data.draw(st.booleans()):
+            target = target[key]
+            continue
+        target[key] = data.draw(JSON)
+        break
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with contextlib.suppress(FormatError):
+        hf.load(tmp_path)
+
+
+@hypothesis_settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(at=st.integers(0, 2000), byte=st.integers(0, 255), cut=st.integers(0, 30_000))
+def test_whatever_a_file_of_weights_holds_it_is_read_or_refused(tmp_path: Path, at: int, byte: int, cut: int) -> None:
+    file = tmp_path / "model.safetensors"
+    if not file.exists():
+        hf.save(model_of(SHAPES["llama"]), tmp_path)
+        (tmp_path / "whole").write_bytes(file.read_bytes())
+    whole = bytearray((tmp_path / "whole").read_bytes())
+    whole[at] = byte
+    file.write_bytes(whole[: len(whole) - cut * (byte % 2)])
+    with contextlib.suppress(FormatError):
+        hf.load(tmp_path)
