@@ -78,18 +78,25 @@ class Task:
 
     @property
     def bytes(self) -> int:
-        """Bytes of all inputs."""
-        return sum(i.bytes for i in self.inputs)
+        """Bytes to be worked through: those of the first input and of others like it."""
+        return sum(i.bytes for i in self._worked_through)
 
     @property
     def rows(self) -> int:
-        """Rows to be worked through, as far as they are known: those of the first input and of others like it."""
-        alike = [i for i in self.inputs if isinstance(i, Input) and _alike(i, self.inputs[0])]
-        return sum(i.manifest.files[i.files[0]].rows or 0 for i in alike if i.files)
+        """Rows to be worked through, as far as they are known."""
+        inputs = (i for i in self._worked_through if isinstance(i, Input) and i.files)
+        return sum(i.manifest.files[i.files[0]].rows or 0 for i in inputs)
+
+    @property
+    def _worked_through(self) -> list[Input | External]:
+        return [i for i in self.inputs if _alike(i, self.inputs[0])]
 
 
 def _alike(one: Input | External, first: Input | External) -> bool:
-    return isinstance(one, Input) and isinstance(first, Input) and one.manifest.stage == first.manifest.stage
+    """Whether both are raw files, or shards of one stage."""
+    if isinstance(one, Input) and isinstance(first, Input):
+        return one.manifest.stage == first.manifest.stage
+    return isinstance(one, External) and isinstance(first, External)
 
 
 @cache

@@ -55,7 +55,7 @@ def run(recipe: Recipe, runs: str | Path = "runs", *, workers: int | None = None
     progress = Tally(mode)
     folder.began(recipe.resolved(), store.root)
     try:
-        check_disk(recipe, store)
+        check_disk(recipe, store, folder)
         outcome = _run(recipe, folder, store, progress, workers)
     except (KeyboardInterrupt, Stopped):
         folder.ended("interrupted")
@@ -102,6 +102,6 @@ def _run(recipe: Recipe, folder: RunFolder, store: Store, progress: Tally, worke
     )
 
 
-def check_disk(recipe: Recipe, store: Store) -> None:
+def check_disk(recipe: Recipe, store: Store, folder: RunFolder) -> None:
     """Raise StoreError where what the run is expected to write does not fit on the store's disk."""
-    require_room(store, disk_needed(recipe, store))
+    require_room(store, disk_needed(recipe, store, folder))
