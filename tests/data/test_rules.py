@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 import yaml
 from pydantic import ValidationError
@@ -219,3 +220,57 @@ def test_an_edit_can_be_switched_off_and_then_measures_again() -> None:
     assert fingerprint(plain.measure) != fingerprint(changed.measure)
     with pytest.raises(RecipeError, match="no rule in force"):
         RulesSettings(preset="fineweb", bounds={"c4.javascript": 1})
+
+
+def test_limits_by_language(tmp_path: Path) -> None:
+    rules = load("fineweb2")
+    bounds = {bound.rule: bound for bound in rules.bounds}
+    assert bounds["gopher.max_mean_word_length"].limit_for("de") == 15
+    assert bounds["gopher.max_mean_word_length"].limit_for("deu_Latn") == 15
+    assert bounds["gopher.max_mean_word_length"].limit_for("xx") == 10
+    assert bounds["language.score"].limit_for("de") == 0.65
+    assert bounds["language.score"].limit_for("deu_Latn") == 0.821
+    assert rules.measure.stop_words["de"] == rules.measure.stop_words["deu_Latn"]
+    assert set(bounds["language.accepted"].among or ()) == rules.measure.stop_words.keys()
+
+
+def test_a_number_holds_for_all_languages_and_numbers_by_language_for_those() -> None:
+    plain = RulesSettings(preset="fineweb2", bounds={"gopher.min_mean_word_length": 2})
+    some = RulesSettings(preset="fineweb2", bounds={"gopher.min_mean_word_length": {"de": 4.0}})
+    one, two = ({b.rule: b for b in rules.filter.bounds}["gopher.min_mean_word_length"] for rules in (plain, some))
+    assert [one.limit_for(code) for code in ("de", "fr", "xx")] == [2, 2, 2]
+    assert [two.limit_for(code) for code in ("de", "fr", "xx")] == [4, 2, 3]
+
+
+def test_limits_by_language_are_compared_row_by_row() -> None:
+    bound = Bound(rule="r", signal="s", at_least=5, by_language={"de": 2, "fr": 9})
+    values = pa.chunked_array([[3.0, 3.0, 3.0, 9.0, None]])
+    languages = pa.chunked_array([pa.array(["de", "en", None, "fr", "de"]).dictionary_encode()])
+    assert bound.fails(values, languages).tolist() == [False, True, True, False, True]
+    with pytest.raises(ValidationError):
+        Bound(rule="r", signal="language", among=("de",), by_language={"de": 1})
+
+
+def test_a_table_of_languages_beside_a_preset(tmp_path: Path) -> None:
+    table = {"about": "two", "languages": {"de": {"stop_words": ["und"], "limits": {"my.words": 7}}}}
+    (tmp_path / "two.yaml").write_text(yaml.safe_dump(table))
+    rules = load(written(tmp_path, languages="two.yaml"))
+    assert rules.bounds[0].by_language == {"de": 7}
+    assert rules.measure.stop_words == {"de": ("und",)}
+    table["languages"]["de"]["limits"] = {"my.word": 7}  # type: ignore[index]
+    (tmp_path / "two.yaml").write_text(yaml.safe_dump(table))
+    with pytest.raises(RecipeError, match="no rule of this name"):
+        load(written(tmp_path, languages="two.yaml"))
+    with pytest.raises(RecipeError, match="unknown table"):
+        load(written(tmp_path, languages="two"))
+    with pytest.raises(RecipeError, match="there is no file"):
+        load(written(tmp_path, languages="three.yaml"))
+
+
+def test_a_recipe_asks_for_edits_of_its_own() -> None:
+    pytest.importorskip("ftfy")
+    rules = RulesSettings(preset="gopher", repair=True, language_of_lines=0.5)
+    assert [e.rule for e in rules.measure.edits] == ["repair.encoding", "language.lines"]
+    assert rules.measure.edits[1].limit == 50
+    assert "ftfy" in rules.measure.libraries
+    assert fingerprint(rules.measure) != fingerprint(RulesSettings(preset="gopher").measure)

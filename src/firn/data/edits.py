@@ -94,6 +94,7 @@ class Draft:
         self.text, self.classes = text, classify(text, characters.classes())
         self.context = context or Context()
         self._size = text.size
+        self._view: View | None = None  # of the text as it stands, once asked for
         # Of each byte left: its place in the original text, -1 where an edit wrote it; None while nothing is cut.
         self._origin: NDArray[np.int32] | None = None
         self._cut_by = np.empty(0, np.int8)  # of each original byte: 0, or 1 + the number of the edit that cut it
@@ -105,7 +106,9 @@ class Draft:
 
     def view(self) -> View:
         """The text as it stands, to be measured."""
-        return View(self.text, self.classes, self.context)
+        if self._view is None:
+            self._view = View(self.text, self.classes, self.context)
+        return self._view
 
     def edit(self, number: int, name: str, limit: int = 0, phrases: tuple[bytes, ...] = ()) -> None:
         """Make one edit. number: what its spans are labelled with, 0 to 126. phrases: lower-case UTF-8."""
@@ -135,6 +138,7 @@ class Draft:
 
     def _begin(self) -> NDArray[np.int32]:
         """The origin of each byte, made where there is none yet; the text may be written to from here on."""
+        self._view = None
         if self._origin is None:
             self.text = self.text.copy()
             self._origin, self._cut_by = np.arange(self._size, dtype=np.int32), np.zeros(self._size, np.int8)

@@ -50,6 +50,10 @@ class RulesSettings(Settings):
     """Other limits, by rule: a number for all languages, numbers by language beside it, or a list of languages."""
     language_bytes: int | None = Field(default=None, ge=0)
     """UTF-8 bytes by which the language is told, 0 for not at all; null: as many as the preset says."""
+    language_of_lines: float | None = Field(default=None, ge=0, le=1)
+    """Lines told, with at least this score, to be in another language than their document are cut; null: none."""
+    repair: bool = False
+    """Lines that read like UTF-8 taken for Windows-1252 are decoded anew, before all else. Needs ftfy: firn[repair]."""
     language_model: str | None = None
     """File or URL of a fastText model that tells the language in place of lid.176, as GlotLID's model.bin."""
     blocklists: dict[str, str] = Field(default={})
@@ -66,8 +70,23 @@ class RulesSettings(Settings):
         if self.language_bytes is not None:
             measure = rules.measure.model_copy(update={"language_bytes": self.language_bytes})
             rules = replace(rules, measure=measure)
-        rules = replace(rules, measure=self._with_files(rules.measure))
+        rules = self._with_edits(replace(rules, measure=self._with_files(rules.measure)))
         return _changed(rules, self.off, self.bounds, f"preset {self.preset}")
+
+    def _with_edits(self, rules: Rules) -> Rules:
+        """The rules with the edits that the recipe asks for, which come first."""
+        edits: tuple[Edit, ...] = ()
+        update: dict[str, object] = {}
+        if self.repair:
+            edits += (Edit(edit="repair.encoding", rule="repair.encoding"),)
+            update["libraries"] = {"ftfy": _version("ftfy", "the recipe's repair")}
+        if self.language_of_lines is not None:
+            limit = round(100 * self.language_of_lines)
+            edits += (Edit(edit="drop_lines.language", rule="language.lines", limit=limit),)
+        if not edits:
+            return rules
+        measure = rules.measure.model_copy(update={**update, "steps": (*edits, *rules.measure.steps)})
+        return replace(rules, measure=measure, sources={**rules.sources, **{e.rule: "the recipe" for e in edits}})
 
     def _with_files(self, measure: MeasureSettings) -> MeasureSettings:
         update: dict[str, object] = {"language_model": self.language_model is not None}
@@ -195,7 +214,8 @@ def _version(library: str, where: str) -> str:
     try:
         return importlib.metadata.version(library)
     except importlib.metadata.PackageNotFoundError:
-        raise RecipeError(f"repair.encoding needs {library}", where=where, mend="pip install 'firn[repair]'") from None
+        problem = f"the edit repair.encoding needs {library}"
+        raise RecipeError(problem, where=where, mend="pip install 'firn[repair]'") from None
 
 
 def _list_files(path: str) -> tuple[External, ...]:
