@@ -274,3 +274,13 @@ def test_a_recipe_asks_for_edits_of_its_own() -> None:
     assert rules.measure.edits[1].limit == 50
     assert "ftfy" in rules.measure.libraries
     assert fingerprint(rules.measure) != fingerprint(RulesSettings(preset="gopher").measure)
+
+
+def test_the_preset_in_the_guide_loads(tmp_path: Path) -> None:
+    guide = Path(__file__).parents[2] / "docs" / "rules.md"
+    blocks = guide.read_text(encoding="utf-8").split("```yaml\n")[1:]
+    preset = next(block for block in blocks if block.startswith("about:")).partition("```")[0]
+    (tmp_path / "ours.yaml").write_text(preset)
+    assert len(load(str(tmp_path / "ours.yaml")).measure.edits) == 3
+    recipe = yaml.safe_load(blocks[0].partition("```")[0])["sources"]["web"]["rules"]
+    assert RulesSettings(**recipe).filter.bounds
