@@ -282,5 +282,5 @@ def test_the_preset_in_the_guide_loads(tmp_path: Path) -> None:
     preset = next(block for block in blocks if block.startswith("about:")).partition("```")[0]
     (tmp_path / "ours.yaml").write_text(preset)
     assert len(load(str(tmp_path / "ours.yaml")).measure.edits) == 3
-    recipe = yaml.safe_load(blocks[0].partition("```")[0])["sources"]["web"]["rules"]
+    recipe = yaml.load(blocks[0].partition("```")[0], yaml.BaseLoader)["sources"]["web"]["rules"]
     assert RulesSettings(**recipe).filter.bounds

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from firn.core.errors import InputError, RecipeError
 from firn.core.hashing import hash64
 from firn.core.store import Manifest, Store
-from firn.data.filter import Bound
+from firn.data.filter import Bound, Limit
 from firn.data.preset import near
 from firn.run.folder import RunFolder
 from firn.run.graph import measured
@@ -138,14 +138,16 @@ def _changed(recipe: Recipe, tries: Sequence[str]) -> dict[str, tuple[Bound, ...
 def _with(bounds: tuple[Bound, ...], rule: str, written: str) -> tuple[Bound, ...]:
     if written == OFF:
         return tuple(bound for bound in bounds if bound.rule != rule)
+    mend = f"give a number, a list of languages, numbers by language, or {OFF}"
     try:
-        limit = yaml.safe_load(written)
-    except yaml.YAMLError as error:
-        raise RecipeError(f"the limit is not YAML: {written}", key=rule, mend="give a number") from error
-    if isinstance(limit, list):
-        limit = tuple(str(entry) for entry in limit)
-    elif not isinstance(limit, (int, float, dict)) or isinstance(limit, bool):
-        raise RecipeError(f"the limit is {written!r}", key=rule, mend=f"give a number, a list of languages or {OFF}")
+        read = yaml.load(written, yaml.BaseLoader)  # texts only: `no` is Norwegian
+        limit: Limit
+        if isinstance(read, list):
+            limit = tuple(map(str, read))
+        else:
+            limit = {k: float(v) for k, v in read.items()} if isinstance(read, dict) else float(read)
+    except (yaml.YAMLError, TypeError, ValueError) as error:
+        raise RecipeError(f"the limit is {written!r}", key=rule, mend=mend) from error
     return tuple(bound.moved(limit) if bound.rule == rule else bound for bound in bounds)
 
 
