@@ -18,7 +18,7 @@ from firn.core.split import SplitSettings
 from firn.data.dedup import DedupSettings
 from firn.data.extract import ExtractSettings
 from firn.data.rules import RulesSettings
-from firn.data.sources import CodeSource, FilesSource, PydocsSource, WarcSource
+from firn.data.sources import CodeSource, FilesSource, PydocsSource, WarcSource, WikipediaSource
 from firn.data.sources import Source as RawSource
 from firn.model.config import ModelSettings
 from firn.run.reading import PLACED, read
@@ -58,8 +58,12 @@ class Pydocs(PydocsSource, Judged):
     """The documentation of the Python that runs firn, as a crawl."""
 
 
-Source = Annotated[Warc | Code | Files | Pydocs, Field(discriminator="kind")]
-_RAW = (WarcSource, CodeSource, FilesSource, PydocsSource)
+class Wikipedia(WikipediaSource, Judged):
+    """Articles out of MediaWiki XML dumps."""
+
+
+Source = Annotated[Warc | Code | Files | Pydocs | Wikipedia, Field(discriminator="kind")]
+_RAW = (WarcSource, CodeSource, FilesSource, PydocsSource, WikipediaSource)
 
 
 class MixtureSettings(Settings):

@@ -40,7 +40,7 @@ class WikipediaSettings(Settings):
     training or in validation. None, or no match: the page."""
     license: str | None = "CC-BY-SA-4.0"
     """Licence of the wiki's text, as an SPDX identifier; a dump does not say it."""
-    max_bytes: int = Field(default=16 << 20, ge=1)
+    max_bytes: int = Field(default=8 << 20, ge=1)
     """Largest page, in bytes of XML. MediaWiki itself allows 2 MiB of markup."""
 
 

@@ -51,80 +51,89 @@ class _Open:
 
 def resolve(text: str, site: Site, title: str) -> str:
     """The text with templates and links replaced by what is seen of them; DROPPED where a template was."""
-    closes = _pair(text)
-    headings = [found.start() for found in _HEADING.finditer(text)]
-    out: list[str] = []
-    stack: list[_Open] = []
-    templates = at = 0  # templates: how many of the stack are
-    search = _TOKEN.search
-    while found := search(text, at):
-        start, end = found.span()
-        top = stack[-1] if stack else None
-        if start > at:
-            piece = text[at:start]
-            out.append(piece) if top is None else top.add(piece)
-        at = end
-        target = found[1]
-        if target is not None:
-            seen = _seen(target, found[2], site)
-            out.append(seen) if top is None else top.args[-1].append(seen)
-            continue
-        token = text[start]
-        if token == "[":
-            if len(stack) < _DEPTH:
-                stack.append(_Open(-1, None))
-        elif token == "]":
-            if top is not None and top.render is None:
-                stack.pop()
-                _append(out, stack, _link(top.values(), site))
-        elif token == "{":
-            odd = (end - start) % 2
-            start += odd
-            at = start + 2
-            if odd and text.startswith("!}}", at):  # {{{!}} begins a table
-                _append(out, stack, "{")
-            close = closes.get(start, -1)
-            if close < 0 or _spans_heading(headings, start, close):
-                continue
-            render, first = _template(text, at, close, title)
-            if render is None or len(stack) >= _DEPTH:
-                _append(out, stack, DROPPED)
-                at = close + 2
-                if text.startswith("}", at) and odd:
-                    at += 1
-            else:
-                stack.append(_Open(close, render))
-                templates += 1
-                at = first
+    return _Resolver(text, site, title).run()
+
+
+class _Resolver:
+    """One text in the making. A piece of it goes to the innermost template or link that is open, else to the result."""
+
+    def __init__(self, text: str, site: Site, title: str):
+        self._text, self._site, self._title = text, site, title
+        self._closes = _pair(text)
+        self._headings = [found.start() for found in _HEADING.finditer(text)]
+        self._out: list[str] = []
+        self._stack: list[_Open] = []
+        self._templates = 0  # how many of the stack are
+
+    def run(self) -> str:
+        text, out, stack, site, at = self._text, self._out, self._stack, self._site, 0
+        while found := _TOKEN.search(text, at):
+            start, end = found.span()
+            if start > at:
+                if stack:
+                    stack[-1].add(text[at:start])
+                else:
+                    out.append(text[at:start])
+            at = end
+            target = found[1]
+            if target is not None:
+                self._append(_seen(target, found[2], site))
+            elif text[start] == "{":
+                at = self._open(start, end)
+            elif text[start] == "}":
+                at = self._close(start, end)
+            elif text[start] == "[":
+                if len(stack) < _DEPTH:
+                    stack.append(_Open(-1, None))
+            elif stack and stack[-1].render is None:
+                self._append(_link(stack.pop().values(), site))
+        rest = text[at:]
+        while stack:
+            rest = "|".join(stack.pop().values()) + rest
+        out.append(rest)
+        return "".join(out)
+
+    def _append(self, piece: str) -> None:
+        """Add what is resolved already."""
+        if self._stack:
+            self._stack[-1].args[-1].append(piece)
         else:
-            at = start + 2
-            odd = end - start == 3
-            if templates:
-                while stack[-1].render is None:  # links that the template leaves open
-                    unclosed = stack.pop()
-                    _append(out, stack, "|".join(unclosed.values()))
-                if stack[-1].close == start:
-                    done = stack.pop()
-                    templates -= 1
-                    assert done.render is not None
-                    _append(out, stack, done.render(*_arguments(done.values())) or DROPPED)
-            if odd:
-                at += 1
-                if text.startswith("!", start - 1):  # {{!}}} ends a table
-                    _append(out, stack, "}")
-    rest = text[at:]
-    while stack:
-        unclosed = stack.pop()
-        rest = "|".join(unclosed.values()) + rest
-    out.append(rest)
-    return "".join(out)
+            self._out.append(piece)
 
+    def _open(self, start: int, end: int) -> int:
+        """A row of opening braces; returns where to go on."""
+        odd = (end - start) % 2
+        if odd and self._text.startswith("!}}", end):  # {{{!}} begins a table
+            self._append("{")
+        for place in range(start + odd, end, 2):
+            close = self._closes.get(place, -1)
+            if close < 0 or _spans_heading(self._headings, place, close):
+                continue
+            render, first = _template(self._text, place + 2, close, self._title)
+            if render is not None and len(self._stack) < _DEPTH:
+                self._stack.append(_Open(close, render))
+                self._templates += 1
+                return first
+            self._append(DROPPED)
+            return close + 2
+        return end
 
-def _append(out: list[str], stack: list[_Open], piece: str) -> None:
-    if stack:
-        stack[-1].args[-1].append(piece)
-    else:
-        out.append(piece)
+    def _close(self, start: int, end: int) -> int:
+        """A row of closing braces; returns where to go on."""
+        for place in range(start, end - 1, 2):
+            if not self._templates:
+                break
+            while self._stack[-1].render is None:  # links that the template leaves open
+                values = self._stack.pop().values()
+                self._append("|".join(values))
+            if self._stack[-1].close == place:
+                done = self._stack.pop()
+                self._templates -= 1
+                assert done.render is not None
+                self._append(done.render(*_arguments(done.values())) or DROPPED)
+        if end - start == 3 and self._text.startswith("!", start - 1):  # {{!}}} ends a table
+            self._append("}")
+        return end
 
 
 def _pair(text: str) -> dict[int, int]:
