@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import re
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -51,6 +52,26 @@ def normal(url: str) -> tuple[str, str]:
     except ValueError:  # brackets that hold no address
         return "", ""
     return host.removeprefix("www."), parts.path.rstrip("/")
+
+
+# Parameters that say where a visitor came from, and nothing of the page.
+_TRACKING = re.compile(r"^(?:utm_[a-z_]+|fbclid|gclid|dclid|msclkid|mc_cid|mc_eid|igshid|yclid|_ga)=", re.IGNORECASE)
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+def canonical(url: str) -> str:
+    """What two URLs of one page have in common: without scheme, `www.`, default port, fragment, closing slash and
+    parameters of tracking; the host in lower case. The order of parameters stays, as pages may depend on it.
+    """
+    try:
+        parts = urlsplit(url.strip())
+        host, port = (parts.hostname or "").rstrip(".").removeprefix("www."), parts.port
+    except ValueError:
+        return url
+    if port is not None and port != _DEFAULT_PORTS.get(parts.scheme.lower()):
+        host += f":{port}"
+    query = "&".join(pair for pair in parts.query.split("&") if pair and not _TRACKING.match(pair))
+    return host + parts.path.rstrip("/") + (f"?{query}" if query else "")
 
 
 def keys(host: str, path: str) -> Iterator[bytes]:
