@@ -15,7 +15,7 @@ class ExtractSettings(Settings):
     """How the main text of an HTML page is found."""
 
     method: Literal["firn", "resiliparse", "trafilatura"] = "firn"
-    """firn: a classifier over the page's blocks. resiliparse: rules, fast. trafilatura: rules, for articles; an extra."""
+    """firn: a classifier over the blocks of the page. resiliparse: rules. trafilatura: rules for articles; an extra."""
     max_bytes: int = Field(default=1 << 25, ge=1)
     """Largest page, in bytes of UTF-8."""
     max_nodes: int = Field(default=2_000_000, ge=1)
