@@ -63,7 +63,7 @@ class Wikipedia(WikipediaSource, Judged):
 
 
 Source = Annotated[Warc | Code | Files | Pydocs | Wikipedia, Field(discriminator="kind")]
-_RAW = (WarcSource, CodeSource, FilesSource, PydocsSource, WikipediaSource)
+_RAW: tuple[type[RawSource], ...] = (WarcSource, CodeSource, FilesSource, PydocsSource, WikipediaSource)
 
 
 class MixtureSettings(Settings):
