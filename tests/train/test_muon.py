@@ -88,3 +88,17 @@ def test_parameters_of_one_shape_are_updated_as_if_alone_and_vectors_are_refused
     torch.testing.assert_close(weights[1].detach(), drawn(5, 5, seed=1))
     with pytest.raises(ValueError, match="needs matrices"):
         Muon([torch.nn.Parameter(torch.zeros(3))])
+
+
+def test_updates_may_be_scaled_to_the_size_of_adamws() -> None:
+    for shape in ((8, 8), (30, 5), (5, 30)):
+        weight = torch.nn.Parameter(torch.zeros(shape, dtype=torch.float64))
+        weight.grad = drawn(*shape)
+        Muon([weight], lr=1.0, scaling="rms", steps=7).step()
+        assert float(weight.detach().square().mean().sqrt()) == pytest.approx(0.2, rel=1e-2)
+
+
+def test_newton_schulz_leaves_singular_values_around_one() -> None:
+    values = torch.linalg.svdvals(orthogonalize(drawn(24, 40), polynomials="newton-schulz"))
+    assert values.min() > 0.65
+    assert values.max() < 1.25

@@ -81,3 +81,22 @@ def test_the_norm_is_that_of_all_gradients_and_clipping_scales_them_all() -> Non
     assert float(made.weight.grad[0, 0] / made.bias.grad[0]) == pytest.approx(2.0)
     made.bias.grad[0] = float("inf")
     assert not gradient_norm(made).isfinite()
+
+
+def test_the_model_ends_in_the_running_mean_of_its_weights() -> None:
+    made = model()
+    optimizers = Optimizers(made, OptimizerSettings(average=0.75))
+    mean: dict[str, torch.Tensor] = {}
+    for step in range(4):
+        for parameter in made.parameters():
+            parameter.grad = torch.ones_like(parameter)
+        optimizers.step(step, 1.0)
+        now = {name: parameter.detach().clone() for name, parameter in made.named_parameters()}
+        mean = {name: 0.75 * mean[name] + 0.25 * now[name] if mean else now[name] for name in now}
+    resumed = model()
+    again = Optimizers(resumed, OptimizerSettings(average=0.75))
+    again.load_state({name: value.clone() for name, value in optimizers.state()})
+    for ended, keeper in ((made, optimizers), (resumed, again)):
+        keeper.take_averages()
+        for name, parameter in ended.named_parameters():
+            torch.testing.assert_close(parameter.detach(), mean[name])

@@ -177,6 +177,7 @@ def _finish(
     """Measure the model on all held-out text and write its folder."""
     if not position.losses:
         raise TrainError("no step had a finite loss", key="train.optimizer", mend="lower the learning rates")
+    trainer.optimizers.take_averages()
     validation = trainer.validate()
     record(
         "validation", trainer.steps, bits_per_byte={name: bits["bits_per_byte"] for name, bits in validation.items()}

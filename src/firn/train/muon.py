@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -25,14 +25,23 @@ POLAR_EXPRESS = (
     (1.891301407787398, -1.2679958271945868, 0.37680408948524835),
     (1.8750014808534479, -1.2500016453999487, 0.3750001645474248),
 )
-# Each polynomial but the last is applied to X / 1.01, so that rounding cannot push a singular value out of range.
+# The one polynomial that Jordan et al. repeat: steep at zero, so that values soon are near one, but never settle there.
+NEWTON_SCHULZ = ((3.4445, -4.7750, 2.0315),) * 7
+# Each polynomial of Polar Express but the last is applied to X / 1.01, so that rounding cannot push a singular value
+# out of range.
 _SAFETY = 1.01
 
 
-def orthogonalize(matrices: Tensor, steps: int = 5, dtype: torch.dtype | None = None) -> Tensor:
+Polynomials = Literal["polar-express", "newton-schulz"]
+
+
+def orthogonalize(
+    matrices: Tensor, steps: int = 5, dtype: torch.dtype | None = None, polynomials: Polynomials = "polar-express"
+) -> Tensor:
     """The approximate polar factor of each matrix: UV' where M = USV'.
 
     matrices: [..., m, n]. steps: number of polynomials, 1 to 7. dtype: of the arithmetic, default that of `matrices`.
+    newton-schulz leaves singular values between 0.7 and 1.2.
     Returns [..., m, n] in the dtype of the arithmetic. A zero matrix gives zeros.
     """
     x = matrices.to(dtype or matrices.dtype)
@@ -43,8 +52,9 @@ def orthogonalize(matrices: Tensor, steps: int = 5, dtype: torch.dtype | None = 
     x = x / (torch.linalg.matrix_norm(x, dim=(-2, -1), keepdim=True) * _SAFETY + 1e-7)
     shape = x.shape
     x = x.reshape(-1, *shape[-2:])
-    for i, (a, b, c) in enumerate(POLAR_EXPRESS[:steps]):
-        if i < steps - 1:
+    express = polynomials == "polar-express"
+    for i, (a, b, c) in enumerate((POLAR_EXPRESS if express else NEWTON_SCHULZ)[:steps]):
+        if express and i < steps - 1:
             a, b, c = a / _SAFETY, b / _SAFETY**3, c / _SAFETY**5
         gram = torch.bmm(x, x.mT)
         polynomial = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
@@ -57,12 +67,15 @@ class Muon(torch.optim.Optimizer):
     """Momentum, Nesterov, orthogonal update, decoupled weight decay.
 
     params: parameters of two or more dimensions; leading dimensions are a batch of matrices.
-    lr: step length in units of the update's spectral norm, times sqrt(max(1, rows / columns)), which keeps the size of
-    what a layer puts out alike for tall and wide matrices. momentum: of the running mean of gradients.
+    lr: step length. scaling: its unit. spectral: the update's spectral norm, times sqrt(max(1, rows / columns)), which
+    keeps the size of what a layer puts out alike for tall and wide matrices. rms: 0.2 sqrt(max(rows, columns)), which
+    gives every entry the size that AdamW's updates usually have, so that AdamW's rates and weight decay fit (Liu et al.
+    2025, arXiv 2502.16982, 2.2). momentum: of the running mean of gradients.
     weight_decay: share of each weight taken away per step, times lr. cautious: decay only the weights that the update
     moves towards zero (Liang et al. 2024, arXiv 2411.16085, applied to decay). row_beta: the rows of an update are
     divided by the root of the running mean of their squares, with this decay, and the whole is scaled back to its
-    size (NorMuon, Li et al. 2025, arXiv 2510.05491); None: they are not. steps, dtype: of `orthogonalize`.
+    size (NorMuon, Li et al. 2025, arXiv 2510.05491); None: they are not. steps, dtype, polynomials: of
+    `orthogonalize`.
 
     State per parameter: `momentum_buffer`, and with row_beta `row_squares`, a column. Parameters of one shape are
     updated together, as one batch of products.
@@ -76,6 +89,8 @@ class Muon(torch.optim.Optimizer):
         weight_decay: float = 0.0,
         cautious: bool = False,
         row_beta: float | None = None,
+        scaling: Literal["spectral", "rms"] = "spectral",
+        polynomials: Polynomials = "polar-express",
         steps: int = 5,
         dtype: torch.dtype | None = None,
     ):
@@ -85,6 +100,8 @@ class Muon(torch.optim.Optimizer):
             "weight_decay": weight_decay,
             "cautious": cautious,
             "row_beta": row_beta,
+            "scaling": scaling,
+            "polynomials": polynomials,
             "steps": steps,
             "dtype": dtype,
         }
@@ -110,12 +127,14 @@ class Muon(torch.optim.Optimizer):
         buffers = [self._state(parameter, "momentum_buffer", parameter.shape) for parameter in parameters]
         torch._foreach_lerp_(buffers, gradients, 1 - group["momentum"])
         nesterov = torch._foreach_lerp(gradients, buffers, group["momentum"])
-        updates = orthogonalize(torch.stack(list(nesterov)), group["steps"], group["dtype"]).to(parameters[0].dtype)
+        stacked, how = torch.stack(list(nesterov)), (group["steps"], group["dtype"], group["polynomials"])
+        updates = orthogonalize(stacked, *how).to(parameters[0].dtype)
         if group["row_beta"] is not None:
             columns = [self._state(p, "row_squares", torch.Size((*p.shape[:-1], 1))) for p in parameters]
             updates = _even_rows(updates, columns, group["row_beta"])
         rows, width = parameters[0].shape[-2:]
-        step = group["lr"] * max(1.0, rows / width) ** 0.5
+        is_spectral = group["scaling"] == "spectral"
+        step = group["lr"] * (max(1.0, rows / width) ** 0.5 if is_spectral else 0.2 * max(rows, width) ** 0.5)
         decay = group["lr"] * group["weight_decay"]
         for parameter, update in zip(parameters, updates.unbind(0), strict=True):
             if decay and group["cautious"]:

@@ -16,6 +16,7 @@ from firn.train.schedule import momentum
 from firn.train.settings import OptimizerSettings
 
 _FIRST_MOMENTUM = 0.85
+_AVERAGE = "average"
 
 
 @dataclass(frozen=True)
@@ -101,13 +102,17 @@ class Optimizers:
                 weight_decay=settings.weight_decay,
                 cautious=settings.cautious,
                 row_beta=settings.row_beta,
-                steps=settings.newton_schulz_steps,
+                scaling=settings.muon_scaling,
+                polynomials=settings.polynomials,
+                steps=settings.polynomial_steps,
                 dtype=muon_dtype,
             )
             self.all.append(self.muon)
         for optimizer in self.all:
             for group in optimizer.param_groups:
                 group["full_lr"] = group["lr"]
+        #: Running mean of each parameter; empty where the settings ask for none.
+        self.averages: dict[str, Tensor] = {}
 
     def step(self, step: int, factor: float) -> None:
         """Update number `step`, from 0, by the gradients, at `factor` of the full learning rates."""
@@ -123,6 +128,23 @@ class Optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = group["full_lr"] * factor
             optimizer.step()
+        if self.settings.average is not None:
+            self._average(1 - self.settings.average)
+
+    @torch.no_grad()
+    def _average(self, share: float) -> None:
+        for parameter, name in self.names.items():
+            if name in self.averages:
+                self.averages[name].lerp_(parameter, share)
+            else:
+                self.averages[name] = parameter.detach().clone()
+
+    @torch.no_grad()
+    def take_averages(self) -> None:
+        """Let every parameter be its running mean, where one is kept: the end of training."""
+        for parameter, name in self.names.items():
+            if name in self.averages:
+                parameter.copy_(self.averages[name])
 
     def zero_grad(self) -> None:
         """Forget the gradients."""
@@ -135,6 +157,8 @@ class Optimizers:
             for parameter, entries in optimizer.state.items():
                 for key, value in entries.items():
                     yield f"{self.names[parameter]}/{key}", value
+        for name, average in self.averages.items():
+            yield f"{name}/{_AVERAGE}", average
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Take over what `state` gave. Raises KeyError for a parameter that no optimizer has."""
@@ -147,6 +171,9 @@ class Optimizers:
         for full, value in state.items():
             name, key = full.rsplit("/", 1)
             optimizer, parameter = owners[name]
+            if key == _AVERAGE:
+                self.averages[name] = value.to(parameter.device)
+                continue
             entries: dict[str, Any] = optimizer.state[parameter]
             # AdamW keeps its count of steps where its kernel wants it: on the parameter's device when fused.
             entries[key] = value.to(parameter.device)

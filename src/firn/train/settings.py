@@ -34,8 +34,13 @@ class OptimizerSettings(Settings):
     """Muon: decay of the mean of gradients, after its warm-up from 0.85."""
     momentum_warmup: int = Field(default=100, ge=0)
     """Muon: steps of the momentum's warm-up."""
-    newton_schulz_steps: int = Field(default=5, ge=1, le=7)
+    polynomials: Literal["polar-express", "newton-schulz"] = "polar-express"
+    """Muon: what makes an update orthogonal. polar-express comes nearest in as many steps (Amsel et al. 2025)."""
+    polynomial_steps: int = Field(default=5, ge=1, le=7)
     """Muon: polynomials per update."""
+    muon_scaling: Literal["spectral", "rms"] = "spectral"
+    """Muon: what its rate is in units of. spectral: of the update's spectral norm. rms: of AdamW's usual update, so
+    that rates and decay tuned for AdamW fit (Liu et al. 2025)."""
     weight_decay: float = Field(default=0.0, ge=0)
     """Share of each matrix and table taken away per step, times its learning rate. Norm weights and biases keep all."""
     cautious: bool = False
@@ -45,6 +50,9 @@ class OptimizerSettings(Settings):
     et al. 2025; 0.95 there). None: do not."""
     clip: float | None = Field(default=None, gt=0)
     """Longest gradient (Euclidean, over all parameters); longer ones are scaled down. None: no limit."""
+    average: float | None = Field(default=None, ge=0, lt=1)
+    """Decay of a running mean of all weights (EMA), which is the model that training ends in; validations on the way
+    are of the weights themselves. None: the last weights are the model, as a schedule that ends low wants it."""
 
 
 class TrainSettings(Settings):
