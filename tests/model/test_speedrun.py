@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM
 
 from firn.core.errors import FormatError, RecipeError
 from firn.model import hf
-from firn.model.attention import Documents
+from firn.model.attention import Cache, Documents
 from firn.model.generate import generate
 from firn.model.gguf_export import save_gguf
 from firn.model.speedrun import Speedrun, build
@@ -47,7 +47,7 @@ def test_a_speedrun_is_built_where_the_settings_say_so() -> None:
 def test_the_cache_documents_and_the_future() -> None:
     ours, text = model(), tokens(20)
     whole = ours(text)
-    cache: list[tuple[torch.Tensor, torch.Tensor]] = []
+    cache: Cache = []
     assert torch.allclose(torch.cat([ours(part, cache) for part in text.split([7, 1, 12], 1)], 1), whole, atol=1e-5)
     alone = ours.hidden(text[:, 9:])
     together = ours.hidden(text, documents=Documents.of([[0, 9]] * 2, 20))

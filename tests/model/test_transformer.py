@@ -13,7 +13,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from firn.core.errors import RecipeError
-from firn.model.attention import Documents
+from firn.model.attention import Cache, Documents
 from firn.model.config import ModelSettings
 from firn.model.presets import DECODERS
 from firn.model.transformer import Transformer
@@ -21,7 +21,7 @@ from firn.model.transformer import Transformer
 
 def test_the_cache_takes_several_tokens_at_a_time(any_model: Transformer) -> None:
     all_at_once = any_model(tokens(12))
-    cache: list[tuple[torch.Tensor, torch.Tensor]] = []
+    cache: Cache = []
     parts = [any_model(part, cache) for part in tokens(12).split([5, 1, 4, 2], dim=1)]
     assert torch.allclose(torch.cat(parts, dim=1), all_at_once, atol=1e-5)
 
@@ -154,7 +154,7 @@ def test_a_parameter_without_a_rule_is_an_error() -> None:
 def test_more_tokens_than_the_context_are_refused(model: Transformer) -> None:
     with pytest.raises(ValueError, match="33 tokens in a context of 32"):
         model(tokens(33))
-    cache: list[tuple[torch.Tensor, torch.Tensor]] = []
+    cache: Cache = []
     model(tokens(32), cache)
     with pytest.raises(ValueError, match="33 tokens in a context of 32"):
         model(tokens(1), cache)

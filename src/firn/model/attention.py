@@ -101,6 +101,30 @@ class Mask:
         return near_TS & (ids_BT[:, None, :, None] == ids_BT[:, None, None, :])
 
 
+class KeysValues:
+    """What a layer keeps of the tokens so far: keys and values [B, K, S, E]."""
+
+    def __init__(self) -> None:
+        self.keys: Tensor | None = None
+        self.values: Tensor | None = None
+
+    def __len__(self) -> int:
+        return 0 if self.keys is None else self.keys.shape[2]
+
+    def extend(self, k_BKTE: Tensor, v_BKTE: Tensor) -> tuple[Tensor, Tensor]:
+        """Add those of new tokens; returns all."""
+        if self.keys is None or self.values is None:
+            self.keys, self.values = k_BKTE, v_BKTE
+        else:
+            self.keys = torch.cat((self.keys, k_BKTE), dim=2)
+            self.values = torch.cat((self.values, v_BKTE), dim=2)
+        return self.keys, self.values
+
+
+#: By layer. An empty list becomes the cache of the first model that it is given to.
+Cache = list[KeysValues]
+
+
 def attend(
     q_BHTE: Tensor,
     k_BKSE: Tensor,

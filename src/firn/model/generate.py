@@ -7,7 +7,8 @@ from collections.abc import Collection, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from firn.model.transformer import Cache, Transformer
+from firn.model.attention import Cache
+from firn.model.transformer import Transformer
 
 
 def generate(

@@ -14,12 +14,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from firn.model.attention import Documents, Mask, attend
+from firn.model.attention import Cache, Documents, KeysValues, Mask, attend
 from firn.model.config import ModelSettings
 from firn.model.layers import Embedding, Linear
 from firn.model.rope import Turn, rotate, rotation
 from firn.model.speedrun_config import SpeedrunSettings
-from firn.model.transformer import Cache, FeedForward, Transformer
+from firn.model.transformer import FeedForward, Transformer
 
 
 def build(settings: ModelSettings) -> Transformer:
@@ -59,11 +59,11 @@ class Attention(nn.Module):
         self,
         x_BTD: Tensor,
         turn: Turn,
-        past: tuple[Tensor, Tensor] | None,
+        past: KeysValues | None,
         documents: Documents | None,
         value_BTF: Tensor | None,
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Output [B, T, D] and the keys and values of all tokens so far. value_BTF: what is added to the values."""
+    ) -> Tensor:
+        """[B, T, D] -> [B, T, D]. value_BTF: what is added to the values. past: read and extended."""
         B, T, _ = x_BTD.shape
         s = self.settings
         q_BHTE = rms_norm(self.q_proj(x_BTD).view(B, T, self.H, self.E), s.norm_eps).transpose(1, 2)
@@ -71,11 +71,10 @@ class Attention(nn.Module):
         v_BTF = self.v_proj(x_BTD) if value_BTF is None else self.v_proj(x_BTD) + value_BTF
         v_BKTE = v_BTF.view(B, T, self.K, self.E).transpose(1, 2)
         q_BHTE, k_BKTE = rotate(q_BHTE, turn), rotate(k_BKTE, turn)
-        if past is not None:
-            k_BKTE, v_BKTE = torch.cat((past[0], k_BKTE), dim=2), torch.cat((past[1], v_BKTE), dim=2)
+        k_BKSE, v_BKSE = (k_BKTE, v_BKTE) if past is None else past.extend(k_BKTE, v_BKTE)
         mask = Mask(before=self.window - 1 if self.window else None, documents=documents)
-        y_BHTE = attend(q_BHTE, k_BKTE, v_BKTE, mask, s.attention_softcap)
-        return self.o_proj(y_BHTE.transpose(1, 2).reshape(B, T, self.H * self.E)), (k_BKTE, v_BKTE)
+        y_BHTE = attend(q_BHTE, k_BKSE, v_BKSE, mask, s.attention_softcap)
+        return self.o_proj(y_BHTE.transpose(1, 2).reshape(B, T, self.H * self.E))
 
 
 class Block(nn.Module):
@@ -94,17 +93,16 @@ class Block(nn.Module):
         x_BTD: Tensor,
         x0_BTD: Tensor,
         turn: Turn,
-        past: tuple[Tensor, Tensor] | None,
+        past: KeysValues | None,
         documents: Documents | None,
         value_BTF: Tensor | None,
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """The stream after this block, and this layer's keys and values."""
+    ) -> Tensor:
+        """The stream [B, T, D] after this block."""
         stream, embedding, value = self.mix.to(x_BTD.dtype)
         x_BTD = stream * x_BTD + embedding * x0_BTD
         added_BTF = None if value_BTF is None else value * value_BTF
-        y_BTD, present = self.self_attn(rms_norm(x_BTD, self.eps), turn, past, documents, added_BTF)
-        x_BTD = x_BTD + y_BTD
-        return x_BTD + self.mlp(rms_norm(x_BTD, self.eps)), present
+        x_BTD = x_BTD + self.self_attn(rms_norm(x_BTD, self.eps), turn, past, documents, added_BTF)
+        return x_BTD + self.mlp(rms_norm(x_BTD, self.eps))
 
 
 class Speedrun(Transformer):
@@ -126,7 +124,7 @@ class Speedrun(Transformer):
 
     def hidden(self, tokens_BT: Tensor, cache: Cache | None = None, documents: Documents | None = None) -> Tensor:
         """Final normed states [B, T, D], as in Transformer."""
-        past = cache[0][0].shape[2] if cache else 0
+        past = len(cache[0]) if cache else 0
         s, T = self.settings, tokens_BT.shape[1]
         if past + T > s.context:
             raise ValueError(f"{past + T} tokens in a context of {s.context}")
@@ -134,15 +132,13 @@ class Speedrun(Transformer):
         cos_TE, sin_TE = rotation(positions_T, s.head_size, s.rope_theta, s.rope_scaling)
         turn = cos_TE.to(self.compute_dtype), sin_TE.to(self.compute_dtype)
         x_BTD = x0_BTD = self.embed(tokens_BT).to(self.compute_dtype)
-        presents: Cache = []
+        if cache is not None and not cache:
+            cache.extend(KeysValues() for _ in self.layers)
         tables = dict(self.embed_values.items())
         for index, block in enumerate(self.layers):
             table = tables.get(str(index))
             value_BTF = None if table is None else table(tokens_BT).to(self.compute_dtype)
-            x_BTD, present = block(x_BTD, x0_BTD, turn, cache[index] if cache else None, documents, value_BTF)
-            presents.append(present)
-        if cache is not None:
-            cache[:] = presents
+            x_BTD = block(x_BTD, x0_BTD, turn, cache[index] if cache else None, documents, value_BTF)
         return self.norm(x_BTD)
 
     def _initial(self, name: str, value: Tensor, generator: torch.Generator) -> Tensor | None:

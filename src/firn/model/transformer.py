@@ -14,14 +14,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from firn.model.attention import Documents, Mask, attend
+from firn.model.attention import Cache, Documents, KeysValues, Mask, attend
 from firn.model.config import ModelSettings
 from firn.model.layers import ACTIVATIONS, Embedding, LayerNorm, Linear, RMSNorm, initialise
 from firn.model.objective import Losses, softcapped, token_losses
 from firn.model.rope import Turn, rotate, rotation
-
-#: Per layer, keys and values [B, K, S, E] of the tokens so far.
-Cache = list[tuple[Tensor, Tensor]]
 
 
 def norm(settings: ModelSettings) -> nn.Module:
@@ -49,9 +46,9 @@ class Attention(nn.Module):
         self.k_norm = nn.Identity() if kind == "none" else RMSNorm(self.k_width, settings.norm_eps)
 
     def forward(
-        self, x_BTD: Tensor, turn: Turn | None, past: tuple[Tensor, Tensor] | None, documents: Documents | None = None
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Output [B, T, D] and the keys and values of all tokens so far."""
+        self, x_BTD: Tensor, turn: Turn | None, past: KeysValues | None = None, documents: Documents | None = None
+    ) -> Tensor:
+        """[B, T, D] -> [B, T, D]. turn: of queries and keys, where positions are rotary. past: read and extended."""
         B, T, _ = x_BTD.shape
         q_BTHE = self.q_norm(self.q_proj(x_BTD).view(B, T, -1, self.q_width)).view(B, T, self.H, self.E)
         k_BTKE = self.k_norm(self.k_proj(x_BTD).view(B, T, -1, self.k_width)).view(B, T, self.K, self.E)
@@ -59,10 +56,9 @@ class Attention(nn.Module):
         q_BHTE, k_BKTE, v_BKTE = (x.transpose(1, 2) for x in (q_BTHE, k_BTKE, v_BTKE))
         if turn is not None:
             q_BHTE, k_BKTE = rotate(q_BHTE, turn), rotate(k_BKTE, turn)
-        if past is not None:
-            k_BKTE, v_BKTE = torch.cat((past[0], k_BKTE), dim=2), torch.cat((past[1], v_BKTE), dim=2)
-        y_BHTE = attend(q_BHTE, k_BKTE, v_BKTE, Mask(before=self.before, documents=documents), self.softcap)
-        return self.o_proj(y_BHTE.transpose(1, 2).reshape(B, T, self.H * self.E)), (k_BKTE, v_BKTE)
+        k_BKSE, v_BKSE = (k_BKTE, v_BKTE) if past is None else past.extend(k_BKTE, v_BKTE)
+        y_BHTE = attend(q_BHTE, k_BKSE, v_BKSE, Mask(before=self.before, documents=documents), self.softcap)
+        return self.o_proj(y_BHTE.transpose(1, 2).reshape(B, T, self.H * self.E))
 
 
 class FeedForward(nn.Module):
@@ -97,17 +93,15 @@ class Block(nn.Module):
         self.post_feedforward_layernorm = norm(settings) if settings.parts.post_norm else None
 
     def forward(
-        self, x_BTD: Tensor, turn: Turn | None, past: tuple[Tensor, Tensor] | None, documents: Documents | None = None
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """The stream after this block, and this layer's keys and values."""
+        self, x_BTD: Tensor, turn: Turn | None, past: KeysValues | None = None, documents: Documents | None = None
+    ) -> Tensor:
+        """The stream [B, T, D] after this block."""
         if self.input_layernorm is not None:
-            y_BTD, present = self.self_attn(self.input_layernorm(x_BTD), turn, past, documents)
-            x_BTD = self.add(x_BTD, y_BTD)
-            return self.add(x_BTD, self.mlp(self.post_attention_layernorm(x_BTD))), present
+            x_BTD = self.add(x_BTD, self.self_attn(self.input_layernorm(x_BTD), turn, past, documents))
+            return self.add(x_BTD, self.mlp(self.post_attention_layernorm(x_BTD)))
         assert self.post_feedforward_layernorm is not None
-        y_BTD, present = self.self_attn(x_BTD, turn, past, documents)
-        x_BTD = self.add(x_BTD, self.post_attention_layernorm(y_BTD))
-        return self.add(x_BTD, self.post_feedforward_layernorm(self.mlp(x_BTD))), present
+        x_BTD = self.add(x_BTD, self.post_attention_layernorm(self.self_attn(x_BTD, turn, past, documents)))
+        return self.add(x_BTD, self.post_feedforward_layernorm(self.mlp(x_BTD)))
 
     def add(self, x_BTD: Tensor, y_BTD: Tensor) -> Tensor:
         """x + scale y."""
@@ -148,7 +142,7 @@ class Transformer(nn.Module):
         documents: each is read as if it stood alone; None: a window is one text.
         Raises ValueError where the tokens and those in the cache are more than the context.
         """
-        past = cache[0][0].shape[2] if cache else 0
+        past = len(cache[0]) if cache else 0
         s, T = self.settings, tokens_BT.shape[1]
         if past + T > s.context:
             raise ValueError(f"{past + T} tokens in a context of {s.context}")
@@ -162,12 +156,10 @@ class Transformer(nn.Module):
             cos_TE, sin_TE = rotation(positions_T, s.head_size, s.rope_theta, s.rope_scaling)
             turn = cos_TE.to(self.compute_dtype), sin_TE.to(self.compute_dtype)
         x_BTD = x_BTD.to(self.compute_dtype)
-        presents: Cache = []
+        if cache is not None and not cache:
+            cache.extend(KeysValues() for _ in self.layers)
         for index, block in enumerate(self.layers):
-            x_BTD, present = block(x_BTD, turn, cache[index] if cache else None, documents)
-            presents.append(present)
-        if cache is not None:
-            cache[:] = presents
+            x_BTD = block(x_BTD, turn, cache[index] if cache else None, documents)
         return self.norm(x_BTD)
 
     def logits(self, hidden_BTD: Tensor) -> Tensor:
