@@ -34,9 +34,9 @@ _CODE = re.compile(r"\s*+(?:[A-Za-z-]{2,12}\s*+:)\s*+([^;]*+)")
 
 _QUOTES = re.compile(r"'{2,}+")
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
-_SPACES = re.compile(r"[ \t\u00a0\u2002-\u200a\u202f]{2,}|[\t\u00a0\u2002-\u200a\u202f]")
-_GAP = re.compile(rf"(?<![ ,;:、，；：{DROPPED}])[ ,;:、，；：]*+{DROPPED}[ ,;:、，；：{DROPPED}]*+")
-_EMPTY = re.compile(rf" ?[(（\[{DROPPED}]{DROPPED}[)）\]]")
+_WIDE = "\u3000"
+_GAP = re.compile(f"{DROPPED}[ ,;:、，；：{DROPPED}]*+")
+_IN_GAP = f" ,;:、，；：{DROPPED}"
 _PUNCTUATION = re.compile("[,;:、，；：]")
 _OPENERS, _CLOSERS, _ENDS = "(（[「『", ")）]」』", ".,;:!?。、，；：！？"
 
@@ -56,20 +56,22 @@ def inline(text: str, language: str | None) -> str:
     text = _LINK.sub(_link, text)
     if "__" in text:
         text = _MAGIC.sub(lambda m: "" if m[1] == m[1].upper() else m[0], text)
-    if DROPPED in text:
-        text = _EMPTY.sub(DROPPED, _GAP.sub(_close_gap, text))
-        # Not nothing: bars of a table on both sides of it stay apart.
-        text = _GAP.sub(_close_gap, text).replace(DROPPED, NOTHING)
-    return text
+    return _close_gaps(text) if DROPPED in text else text
 
 
 def clean(line: str) -> str:
     """One line as a reader sees it: without the quotes of bold and italics, entities decoded, spaces as one."""
+    # Ideographic spaces are Japanese punctuation, and stay.
+    return _WIDE.join(" ".join(part.split()) for part in plain(line).split(_WIDE)).strip()
+
+
+def plain(line: str) -> str:
+    """The same with its spaces as they are."""
     if "''" in line:
         line = _quotes(line)
     if "&" in line:
         line = _ENTITY.sub(lambda entity: html.unescape(entity[0]), line).replace("\u00ad", "")
-    return _SPACES.sub(" ", line.replace(NOTHING, "")).strip()
+    return line.replace(NOTHING, "")
 
 
 def breaks(line: str, mark: str) -> str:
@@ -110,24 +112,44 @@ def _variant(found: re.Match[str]) -> str:
     return first[1].strip() if first else text.strip()
 
 
-def _close_gap(found: re.Match[str]) -> str:
-    return _punctuation(found) or NOTHING
+def _close_gaps(text: str) -> str:
+    """Take away the punctuation that dropped templates leave alone, as in `( ; born 1950)`, and empty parentheses."""
+    out: list[str] = []
+    done = 0
+    for found in _GAP.finditer(text):
+        start, end = found.span()
+        if start < done:
+            continue
+        while True:
+            while start > done and text[start - 1] in _IN_GAP:
+                start -= 1
+            before = text[start - 1] if start > done else ""
+            if not before or before not in _OPENERS or text[end : end + 1] not in _CLOSERS or end == len(text):
+                break
+            start -= 1  # parentheses with nothing in them
+            end += 1
+            while text[end : end + 1] and text[end] in _IN_GAP:
+                end += 1
+        out.append(text[done:start])
+        # Not nothing: bars of a table on both sides of it stay apart.
+        out.append(_left_over(text[start:end], before or text[start - 1 : start], text[end : end + 1]) or NOTHING)
+        done = end
+    out.append(text[done:])
+    return "".join(out)
 
 
-def _punctuation(found: re.Match[str]) -> str:
-    """What stays of the punctuation around a dropped template."""
-    text, gap = found.string, found[0]
-    before = text[found.start() - 1] if found.start() else "\n"
-    after = text[found.end() : found.end() + 1] or "\n"
-    if before in _OPENERS:
-        return DROPPED if after in _CLOSERS else ""
+def _left_over(gap: str, before: str, after: str) -> str:
+    """What stays of the punctuation around a dropped template. before, after: the characters beside it."""
+    if before in _OPENERS:  # also at the begin of the text
+        return ""
     if before == "\n":  # colons and semicolons may be marks of a list
         return gap[: len(gap) - len(gap.lstrip(":;"))]
-    if before in "*#":
+    if before in "*#" or (after and after in _CLOSERS):
         return ""
-    if after in _CLOSERS or after == "\n":
-        return "".join(_PUNCTUATION.findall(gap)[:1]) if after == "\n" else ""
-    if mark := _PUNCTUATION.search(gap):
+    mark = _PUNCTUATION.search(gap)
+    if after in ("", "\n"):
+        return mark[0] if mark else ""
+    if mark:
         return mark[0] + (" " if " " in gap else "")
     return "" if after in _ENDS or " " not in gap else " "
 

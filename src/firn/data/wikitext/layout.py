@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from firn.data.wikitext.inline import breaks, clean
+from firn.data.wikitext.inline import breaks, clean, plain
 from firn.data.wikitext.tags import BREAK, KEPT, NOTHING
 
 # Begins a line that is a finished row of an inner table.
@@ -62,12 +62,11 @@ class Layout:
     def feed(self, line: str) -> None:
         """The next line."""
         line = line.lstrip(BREAK + NOTHING)
-        bare = line.strip(f" \t{BREAK}{NOTHING}")
-        if bare.lstrip(":*; ").startswith("{|"):
+        if "{|" in line and line.lstrip(f":*; \t{BREAK}{NOTHING}").startswith("{|"):
             if len(self._tables) < _TABLES:
-                self._tables.append(_Table(bare))
+                self._tables.append(_Table(line))
         elif self._tables:
-            self._in_table(bare, line)
+            self._in_table(line.strip(f" \t{BREAK}{NOTHING}"), line)
         else:
             self._flow(line)
 
@@ -142,9 +141,7 @@ class Layout:
         elif first in "*#:;":
             self._item(line)
         elif first == " " and self._last in ("code", ""):
-            if text := clean(line):
-                indent = len(line) - len(line.lstrip(" ")) - 1
-                self._write("code", " " * indent + breaks(text, "\n"))
+            self._write("code", breaks(plain(line[1:]), "\n").rstrip())
         elif first == "|" or (first == "!" and _PARAMETER.match(line)):
             # Of a table or template whose begin is not there.
             if not line.startswith(("|}", "|-")) and not _PARAMETER.match(line):
@@ -156,7 +153,7 @@ class Layout:
     def _heading(self, line: str) -> bool:
         line = line.rstrip(f" \t{BREAK}{NOTHING}")
         level = min(len(line) - len(line.lstrip("=")), len(line) - len(line.rstrip("=")), 6)
-        text = clean(breaks(line[level:-level], " ")) if level and len(line) > 2 * level else ""
+        text = breaks(clean(line[level:-level]), " ") if level and len(line) > 2 * level else ""
         if not level or not text.strip("= "):
             return level > 0
         while self._headings and self._headings[-1][0] >= level:
@@ -168,14 +165,13 @@ class Layout:
     def _item(self, line: str) -> None:
         found = _LIST.match(line)
         marks = found[0].strip()[:_LEVELS] if found else ""
-        text = clean(breaks(line[found.end() if found else 0 :], "\n"))
+        text = breaks(clean(line[found.end() if found else 0 :]), "\n")
         if not _WORD.search(text):
             return
         common = 0
         while common < min(len(marks), len(self._list)) and marks[common] == self._list[common]:
             common += 1
-        for level in range(common, _LEVELS):
-            self._numbers[level] = 0
+        self._numbers[common:] = [0] * (_LEVELS - common)
         self._list = marks
         depth = sum(mark in "*#" for mark in marks[:-1])
         bullet = ""
