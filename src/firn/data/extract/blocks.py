@@ -45,7 +45,7 @@ COUNTS = (
     "words", "bytes", "link_words", "links", "digits", "capitals", "stops", "commas", "symbols", "wide", "bold_words",
     "breaks", "letters", "title_words", "ends", "rare_bytes", *TEXT_HINTS,
 )  # fmt: skip
-(WORDS, _BYTES, _LINK_WORDS, _LINKS, _DIGITS, _CAPITALS, _STOPS, _COMMAS, _SYMBOLS, _WIDE, _BOLD_WORDS, _BREAKS,
+(WORDS, _BYTES, _LINK_WORDS, _LINKS, DIGITS, _CAPITALS, _STOPS, _COMMAS, _SYMBOLS, _WIDE, _BOLD_WORDS, _BREAKS,
  _LETTERS, _TITLE_WORDS, _ENDS, _RARE, _FIRST_HINT) = range(17)  # fmt: skip
 _HINTS = len(TEXT_HINTS)
 
@@ -62,7 +62,8 @@ _CLASS, _ID, _ROLE, _STYLE, _HIDDEN_ATTRIBUTE, _ARIA_HIDDEN, _ITEMPROP, _TYPE, _
 )  # fmt: skip
 # Classes of what KaTeX and MathJax draw with letters; the formula itself stands beside it.
 _KATEX, _MATHJAX, _MATHJAX_PREVIEW, _MATHJAX_SVG, _MATHJAX_HTML = (
-    np.uint32(hash_bytes(name)) for name in (b"katexhtml", b"mathjax", b"mathjaxpreview", b"mathjaxsvg", b"mathjaxchtml")
+    np.uint32(hash_bytes(name))
+    for name in (b"katexhtml", b"mathjax", b"mathjaxpreview", b"mathjaxsvg", b"mathjaxchtml")
 )
 _BR, _A, _HTML, _BODY, _SCRIPT, _TEMPLATE, _TITLE, _MATH_TAG = (
     TAGS[n] for n in "br a html body script template title math".split()
@@ -240,7 +241,7 @@ def _count_text(data, start, end, linked, bold, titles, known, counts, last):  #
                 counts[_LETTERS] += 1
             elif 48 <= byte <= 57:
                 inside = True
-                counts[_DIGITS] += 1
+                counts[DIGITS] += 1
             elif byte == 38:  # an entity: at most ten bytes up to its semicolon
                 stop = at + 1
                 while stop < min(end, at + 10) and data[stop] != 59 and data[stop] > 32:

@@ -63,6 +63,14 @@ _DATE_KEYS = (
     "article_date_original", "bt:pubdate", "cxenseparse:recs:publishtime", "og:published_time", "published_time",
     "datecreated",
 )  # fmt: skip
+# Attributes of time elements that mark a date of publication, and words in them; at last any time element.
+_TIME_MARKS = (
+    ("pubdate", ("",)),
+    ("itemprop", ("published", "created")),
+    ("class", ("publish", "entry-date", "posted", "created")),
+    ("", ()),
+)
+_CHANGED = re.compile("updated|modified", re.IGNORECASE)
 _AUTHOR_KEYS = (
     "author", "article:author", "og:article:author", "parsely-author", "sailthru.author", "dc.creator",
     "dcterms.creator",
@@ -72,16 +80,17 @@ _AUTHOR_KEYS = (
 
 @dataclass(frozen=True)
 class Metadata:
-    """Fields of `Extracted`, but its text; kinds: bool [PAGE_KINDS], what the page says it is."""
+    """Fields of `Extracted`; kinds: bool [PAGE_KINDS], what the page says it is; dates: (how found, text) of its
+    publication, best first; late_dates: of its last change, which stand in where no other is found."""
 
     title: str | None
     author: str | None
-    published: Any
-    date_method: str | None
     canonical: str | None
     language: str | None
     license: str | None
     kinds: NDArray[np.bool_]
+    dates: list[tuple[str, str]]
+    late_dates: list[tuple[str, str]]
 
 
 class Page:
@@ -140,17 +149,14 @@ def read_metadata(page: Page, url: str | None) -> Metadata:
             metas.setdefault("content-language", attributes.get("content", ""))
     links = [page.attributes(node) for node in page.all("link", _MOST_META)]
     entity, types = _entity(page)
-    published, method = dates.first(_date_candidates(page, metas, entity))
-    if published is None and url and (published := dates.in_address(url)):
-        method = "url"
     return Metadata(
         title=_title(page, metas),
         author=_author(page, metas, entity),
-        published=published,
-        date_method=method,
         canonical=_canonical(links, metas, url),
         language=_language(page, metas),
         license=_license(page, links),
+        dates=list(_dates(page, metas, entity, url)),
+        late_dates=list(_late_dates(metas, entity)),
         kinds=_kinds(types, metas.get("og:type", "").lower()),
     )
 
@@ -213,7 +219,7 @@ def _names(value: Any) -> list[str]:
 # -- the fields
 
 
-def _date_candidates(page: Page, metas: dict[str, str], entity: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _dates(page: Page, metas: dict[str, str], entity: dict[str, Any], url: str | None) -> Iterator[tuple[str, str]]:
     if date := entity.get("datePublished"):
         yield "json-ld", str(date)
     for key in _DATE_KEYS:
@@ -221,19 +227,19 @@ def _date_candidates(page: Page, metas: dict[str, str], entity: dict[str, Any]) 
             yield "meta", metas[key]
     if date := entity.get("dateCreated") or entity.get("uploadDate"):
         yield "json-ld", str(date)
+    if url and (date := dates.in_address(url)):
+        yield "url", date.isoformat()
     times = [(page.attributes(node), node) for node in page.all("time", _MOST_TIMES)]
-    for wanted in ("pubdate", "itemprop", "class", ""):
+    for wanted, words in _TIME_MARKS:
         for attributes, node in times:
-            mark = attributes.get(wanted, "").lower()
-            if wanted == "itemprop" and "published" not in mark:
+            mark = attributes.get(wanted, "").lower() if wanted in attributes else None
+            if wanted and (mark is None or not any(word in mark for word in words)):
                 continue
-            if wanted == "class" and not any(word in mark for word in ("publish", "entry-date", "posted", "created")):
-                continue
-            if wanted == "pubdate" and wanted not in attributes:
-                continue
-            if "updated" in mark or "modified" in mark:
-                continue
-            yield "time", attributes.get("datetime") or page.text(node)
+            if not _CHANGED.search(attributes.get("class", "") + attributes.get("itemprop", "")):
+                yield "time", attributes.get("datetime") or page.text(node)
+
+
+def _late_dates(metas: dict[str, str], entity: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for key in ("article:modified_time", "og:updated_time", "last-modified", "datemodified"):
         if key in metas:
             yield "modified", metas[key]

@@ -4,36 +4,46 @@ from __future__ import annotations
 
 import html as entities
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from firn.data.extract.blocks import WORDS, read_blocks, read_elements
+from firn.data.extract import dates, peers
+from firn.data.extract.blocks import DIGITS, FINAL, FIRST, WORDS, read_blocks, read_elements
 from firn.data.extract.features import features_of
 from firn.data.extract.maths import latex
 from firn.data.extract.metadata import Metadata, Page, read_metadata
 from firn.data.extract.model import keep
-from firn.data.extract.scan import scan
+from firn.data.extract.scan import KIND, scan
 from firn.data.extract.settings import Extracted, ExtractSettings, Refused
+from firn.data.extract.tags import TEXT
 from firn.data.extract.write import MARK, write_blocks
 from firn.data.normalise import normalise
 
 _FORMULA = re.compile(f"{MARK}(\\d+){MARK}")
 _LINE_END = re.compile(r"[ \t]+$", re.MULTILINE)
+# Dates in the text: in lines of at most so many words and with a day's and a year's digits, so many blocks from the
+# main text's beginning and end.
+_DATE_WORDS, _DATE_DIGITS, _BEFORE, _AFTER, _MOST_DATES = 20, 5, 25, 10, 50
 _EMPTY_LINES = re.compile(r"\n{3,}")
 
 
 @dataclass(frozen=True)
 class Blocks:
-    """The blocks of a page. within: uint64 [nodes]; table: int64 [4, blocks]; features: float32 [blocks, features];
-    words: float64 [blocks]."""
+    """The blocks of a page. within: uint64 [nodes]; table: int64 [4, blocks]; features: float32 [blocks, FEATURES];
+    counts: float32 [blocks, COUNTS]."""
 
     page: Page
     within: NDArray[np.uint64]
     table: NDArray[np.int64]
     features: NDArray[np.float32]
-    words: NDArray[np.float64]
+    counts: NDArray[np.float32]
+
+    @property
+    def words(self) -> NDArray[np.float64]:
+        return self.counts[:, WORDS].astype(np.float64)
 
 
 def extract_page(html: str, settings: ExtractSettings, url: str | None) -> Extracted:
@@ -48,39 +58,50 @@ def extract_page(html: str, settings: ExtractSettings, url: str | None) -> Extra
         raise Refused(f"max_depth is {settings.max_depth:,}, the page is nested at least {depth:,} deep")
     page = Page(data, nodes)
     said = read_metadata(page, url)
+    blocks = _blocks(page, text, said)
+    kept = keep(blocks.features, blocks.words)
     if settings.method == "firn":
-        main = _main_text(page, text, said)
+        written, _ = write_blocks(text, nodes, blocks.within, blocks.table, kept)
+        main = finish(written.tobytes(), page)
     else:
-        from firn.data.extract import peers
-
-        main = peers.METHODS[settings.method](html)
+        main = peers.METHODS[settings.method](html, page, depth)
+    published, method = dates.first((*said.dates, *_dates_beside(blocks, kept), *said.late_dates))
     return Extracted(
         text=normalise(main).strip(),
         title=_field(said.title),
         author=_field(said.author),
-        published=said.published,
-        date_method=said.date_method,
+        published=published,
+        date_method=method,
         canonical=said.canonical,
         language=said.language,
         license=said.license,
     )
 
 
+def _dates_beside(blocks: Blocks, kept: NDArray[np.bool_]) -> Iterator[tuple[str, str]]:
+    """Short lines with a date in and around the main text, the nearest to its beginning first."""
+    places = np.flatnonzero(kept)
+    if not places.size:
+        return
+    first, last = int(places[0]), int(places[-1])
+    short = (blocks.words <= _DATE_WORDS) & (blocks.counts[:, DIGITS] >= _DATE_DIGITS)
+    found = np.flatnonzero(short)
+    found = found[(found >= first - _BEFORE) & (found <= last + _AFTER)]
+    for b in found[np.argsort(np.abs(found - first), kind="stable")][:_MOST_DATES]:
+        start, end = blocks.table[FIRST, b], blocks.table[FINAL, b]
+        texts = [i for i in range(start, end + 1) if blocks.page.nodes[KIND, i] == TEXT]
+        yield "text", " ".join(blocks.page.text(i, 100) for i in texts[:20])
+
+
 def _field(value: str | None) -> str | None:
     return (normalise(value).strip() or None) if value else None
-
-
-def _main_text(page: Page, text: NDArray[np.uint8], metadata: Metadata) -> str:
-    blocks = _blocks(page, text, metadata)
-    written, _ = write_blocks(text, page.nodes, blocks.within, blocks.table, keep(blocks.features, blocks.words))
-    return finish(written.tobytes(), page)
 
 
 def _blocks(page: Page, text: NDArray[np.uint8], metadata: Metadata) -> Blocks:
     container, within, hints, path = read_elements(text, page.nodes)
     table, counts = read_blocks(text, page.nodes, container, within)
     features = features_of(page.nodes, within, hints, path, table, counts, metadata.kinds)
-    return Blocks(page, within, table, features, counts[:, WORDS].astype(np.float64))
+    return Blocks(page, within, table, features, counts)
 
 
 def read_page(html: str, url: str | None = None) -> Blocks:

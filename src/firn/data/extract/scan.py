@@ -243,9 +243,9 @@ def _implied(stack, last, tag, barrier, depth):  # type: ignore[no-untyped-def]
 
 @kernel(BYTES, types.int64, types.int64)
 def scan(data, max_nodes, max_depth):  # type: ignore[no-untyped-def]
-    """The tree of `data`: int32 [5, nodes] (rows KIND to END), the number of nodes and the greatest depth.
+    """The tree of `data`: int32 [5, 1 + nodes] (rows KIND to END), the number of nodes and the greatest depth.
 
-    Node 0 is the document. Where more than max_nodes nodes or a depth over max_depth are met, reading stops there and
+    Node 0 is the document, which is not counted. Where more than max_nodes nodes or a depth over max_depth are met, reading stops there and
     the number returned is over the limit. Runs of white space between tags are text nodes too.
     """
     room = min(max_nodes + 2, 1024 + data.size // 16)
@@ -254,8 +254,7 @@ def scan(data, max_nodes, max_depth):  # type: ignore[no-untyped-def]
     nodes[1, 0] = -1
     nodes[2, 0] = nodes[3, 0] = nodes[4, 0] = 0
     count = 1
-    limit = max_depth + 2
-    depth_room = min(limit + 1, 256)
+    depth_room = min(max_depth + 3, 256)
     stack = np.empty((4, depth_room), np.int32)  # node, tag, innermost below of the same tag, innermost barrier below
     names = np.empty(depth_room, np.uint32)
     stack[:, 0] = 0
@@ -271,7 +270,7 @@ def scan(data, max_nodes, max_depth):  # type: ignore[no-untyped-def]
     seen_body = False
     at = 0
     while at < data.size:
-        if count > max_nodes or deepest > limit:
+        if count - 1 > max_nodes or deepest - 1 > max_depth:
             break
         # -- text up to the next tag
         start = at
@@ -383,4 +382,4 @@ def scan(data, max_nodes, max_depth):  # type: ignore[no-untyped-def]
     while depth > 0:
         depth -= 1
         nodes[LAST, stack[0, depth]] = count
-    return nodes[:, :count].copy(), count, deepest - 1
+    return nodes[:, :count].copy(), count - 1, deepest - 1
