@@ -231,6 +231,7 @@ def _by_stretch(q_BHTE: Tensor, k_BKSE: Tensor, v_BKSE: Tensor, mask: Mask, soft
     return torch.cat(parts, dim=2)
 
 
+@torch.compiler.disable  # as by document
 def _varlen_attention(q_BHTE: Tensor, k_BKSE: Tensor, v_BKSE: Tensor, mask: Mask, softcap: float | None) -> Tensor:
     B, H, T, E = q_BHTE.shape
     documents = mask.documents or Documents(((0,),) * B, T)
@@ -268,6 +269,7 @@ def _offsets(documents: Documents, device: torch.device) -> Tensor:
     return documents.offsets(device)
 
 
+@torch.compiler.disable  # as by document; the kernel is compiled as it is
 def _flex(q_BHTE: Tensor, k_BKSE: Tensor, v_BKSE: Tensor, mask: Mask, softcap: float | None) -> Tensor:
     B, H, T, _ = q_BHTE.shape
     capped = None
