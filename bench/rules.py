@@ -1,6 +1,6 @@
 """Rules: firn's presets beside datatrove's own filters, verdict by verdict, and documents per second on one core.
 
-    python bench/rules.py [gopher c4 fineweb fineweb2] [--list 40] [--seconds 15]
+    python bench/rules.py [gopher c4 fineweb fineweb2] [--list N] [--seconds 15]
 
 Needs datatrove, spacy and nltk beside firn, and the real data that the tests read (FIRN_TEST_DATA). Both sides get the
 same texts, in firn's normal form, and are told that they are English, as lid.176 finds; only rules are compared. For
@@ -350,7 +350,7 @@ def languages(shown: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("presets", nargs="*", default=[*FILTERS, "fineweb2"])
-    parser.add_argument("--list", type=int, default=40, help="disagreements that are printed, per preset")
+    parser.add_argument("--list", type=int, default=10_000, help="disagreements that are printed, per preset")
     parser.add_argument("--seconds", type=float, default=15, help="how long speed is measured, per preset; 0: not")
     given = parser.parse_args()
     if "fineweb2" in given.presets:

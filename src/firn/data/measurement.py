@@ -96,10 +96,11 @@ class Rows:
 def _url_rules(settings: MeasureSettings, files: Mapping[str, Sequence[Path]]) -> UrlRules:
     """Rules on URLs with their lists, which are read once per process."""
     assert settings.url is not None
-    return _kept_rules(settings.url.model_dump_json(), tuple((name, tuple(files[name])) for name in settings.url.lists))
+    lists = tuple((name, tuple((path, path.stat().st_mtime_ns) for path in files[name])) for name in settings.url.lists)
+    return _kept_rules(settings.url.model_dump_json(), lists)
 
 
 @cache
-def _kept_rules(settings: str, files: tuple[tuple[str, tuple[Path, ...]], ...]) -> UrlRules:
-    lists = {name: Blocklist(line for path in paths for line in read_lines(path)) for name, paths in files}
+def _kept_rules(settings: str, files: tuple[tuple[str, tuple[tuple[Path, int], ...]], ...]) -> UrlRules:
+    lists = {name: Blocklist(line for path, _ in paths for line in read_lines(path)) for name, paths in files}
     return UrlRules(UrlSettings.model_validate_json(settings), lists)
