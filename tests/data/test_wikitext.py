@@ -143,11 +143,12 @@ UNITS = (
 )
 
 
-@pytest.mark.parametrize("unit", [*UNITS.split(" "), " ", "\n ", "( ,"])
+@pytest.mark.parametrize("unit", [*UNITS.split(" "), " ", "\n ", "( ,", "1", ") "])
 def test_much_of_anything_takes_no_more_than_its_length(unit: str) -> None:
     """Were any of it quadratic, this would take hours."""
     markup = unit * (300_000 // len(unit))
-    for hostile in (markup, "{{nowrap|" * 50 + markup + "}}" * 50, "{|\n|" * 30 + markup):
+    inside = ("{{nowrap|" * 50 + markup + "!=" + "}}" * 50, f"[[a{markup}|]]", f"{{{{sup|1{markup}}}}}")
+    for hostile in (markup, *inside, "{|\n|" * 30 + markup):
         assert len(to_text(hostile, Site(language="zh"))) <= 2 * len(hostile) + 40
 
 

@@ -189,6 +189,18 @@ def test_what_is_no_dump_fails_once(data: bytes) -> None:
     assert len(broken) == 1
 
 
+def test_a_file_of_nothing_but_damaged_streams_is_given_up() -> None:
+    assert len(read(b"BZh91AY&SY" * 5000)[1]) == 1000
+    assert len(read(bz2.compress(b"") * 50_000)[1]) == 1
+
+
+@pytest.mark.parametrize("header", ["<siteinfo>", "<mediawiki ", " ", "<a>"])
+def test_a_header_of_any_kind_and_length_is_read_once(header: str) -> None:
+    pages, broken, _ = read((header * (3_000_000 // len(header)) + page(1) + TAIL).encode())
+    assert [p.id for p in pages] == [1]
+    assert not broken
+
+
 def test_redirects_that_only_the_markup_tells() -> None:
     for markup in (
         "#REDIRECT [[A]]",
@@ -198,7 +210,14 @@ def test_redirects_that_only_the_markup_tells() -> None:
         "#転送[[あ]]",
     ):
         assert is_redirect(markup), markup
-    for markup in ("# one [[A]]", "#1 [[A]]", "text #REDIRECT [[A]]", "# [[A]]"):
+    for markup in (
+        "#a" + " " * 1_000_000 + "x",
+        "#" + "a" * 1_000_000,
+        "# one [[A]]",
+        "#1 [[A]]",
+        "text #REDIRECT [[A]]",
+        "# [[A]]",
+    ):
         assert not is_redirect(markup), markup
 
 

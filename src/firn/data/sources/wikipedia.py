@@ -160,4 +160,5 @@ class Wiki:
         return self.site.numbers.get(prefix.lower(), 0) if colon else 0
 
 
+# The version rises with whatever changes the text of a page, tables of templates and words too.
 STAGE = Stage("read", 1, run, ledger=True)

@@ -19,8 +19,8 @@ _TOKEN = re.compile(r"\[\[([^\[\]{}|\n]*+)(?:\|([^\[\]{}|]*+))?+\]\]|\[\[|\]\]|\
 _NAME = re.compile(r"\s*+([^|{}\[\]<\n]{0,100}+)")
 _HEADING = re.compile(r"\n==")
 _SPACE = re.compile(r"\s*+")
-_LABEL = re.compile(r"\s*([\w .-]{1,40}?)\s*=")
-_PARENTHESES = re.compile(r"\s*[(（][^()（）]*+[)）]\s*$")
+_LABEL = re.compile(r"\s*+([\w .-]{1,40}?)\s*+=")
+_PARENTHESES = re.compile(r"[(（][^()（）]*+[)）]\s*$")
 
 # Templates and links within each other. MediaWiki allows 40 templates.
 _DEPTH = 40
@@ -222,5 +222,5 @@ def _seen(target: str, text: str | None, site: Site) -> str:
     if text:
         return text
     if text is not None:  # [[Page (kind)|]]
-        return _PARENTHESES.sub("", target.rpartition(":")[2])
+        return _PARENTHESES.sub("", target.rpartition(":")[2]).strip()
     return target.removeprefix("#").replace("_", " ") if "_" in target or target.startswith("#") else target

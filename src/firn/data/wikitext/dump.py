@@ -27,7 +27,6 @@ _OPEN = re.compile(rb"<page[\s>]")
 _CLOSE = b"</page>"
 _END = b"</mediawiki>"
 _REVISION = b"<revision>"
-_SITEINFO = re.compile(rb"<siteinfo>.*?</siteinfo>", re.DOTALL)
 _LANGUAGE = re.compile(rb"<mediawiki[^>]{0,2000}xml:lang=[\"']([A-Za-z-]{1,20})")
 _ENCODING = re.compile(rb"\s*<\?xml[^>]{0,200}encoding=[\"']([A-Za-z0-9._-]{1,40})")
 _TITLE = re.compile(rb"<title>([^<]{1,1000})</title>")
@@ -255,11 +254,12 @@ def _page(data: bytes, block: int, length: int) -> Page:
 
 def _site(header: bytes) -> Site:
     language = found[1].decode() if (found := _LANGUAGE.search(header)) else None
-    info = _SITEINFO.search(header)
+    start, end = header.find(b"<siteinfo>"), header.find(b"</siteinfo>")
+    info = header[start : end + len(b"</siteinfo>")] if 0 <= start < end else b""
     try:
-        if not info or info[0].count(b"<") > _MAX_TAGS:
+        if not info or info.count(b"<") > _MAX_TAGS:
             return Site(language=language)
-        root = ElementTree.fromstring(info[0])
+        root = ElementTree.fromstring(info)
         spaces = {int(n.get("key", "")): n.text or "" for n in root.iter("namespace")}
     except (ElementTree.ParseError, ValueError):
         return Site(language=language)

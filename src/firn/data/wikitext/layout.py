@@ -31,7 +31,7 @@ _ATTRIBUTES = re.compile(
     r"(?:\"[^\"\n]*+\"|'[^'\n]*+'|[^\s|\"']++))++",
     re.IGNORECASE,
 )
-_LIST = re.compile(r"[*#:;]+\s*")
+_LIST = re.compile(r"^[*#:;]+\s*")
 # Scripts that write no spaces: Chinese characters, kana, their punctuation, Thai.
 _UNSPACED = re.compile("[\u0e00-\u0e7f\u3000-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uff00-\uff65]")
 _WORD = re.compile(rf"\w|{KEPT}")
@@ -217,7 +217,7 @@ def _joined(lines: list[str]) -> str:
     parts: list[str] = []
     for line in lines:
         text = breaks(line.removeprefix(_ROW), "\n")
-        parts += [clean(_LIST.sub("", part, 1) if part[0] in "*#:;" else part) for part in text.split("\n") if part]
+        parts += [clean(_LIST.sub("", part, 1) or part) for part in text.split("\n") if part]
     out = ""
     for part in parts:
         if part:

@@ -14,9 +14,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-_READ = 1 << 18
+_READ = 1 << 16
 _PIECE = 1 << 20
 _XZ_MEMORY = 256 << 20
+#: Damaged streams after which the rest of a file is given up.
+MAX_DAMAGED = 1000
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ def _streams(
     stream: Readable, data: bytes, make: Callable[[], _Unpacker], pattern: re.Pattern[bytes]
 ) -> Iterator[Piece | Cut]:
     """The streams in a file, `data` being its first bytes."""
-    offset = 0  # in the file, of `data`
+    offset, damaged = 0, 0  # offset: in the file, of `data`
     while data.rstrip(b"\x00"):
         unpacker, block, unread = make(), offset, data
         try:
@@ -122,6 +124,10 @@ def _streams(
                 offset, data = block + 1, data[block + 1 - offset :]
             skipped, data = _skip(stream, data, pattern)
             offset += skipped
+            damaged += 1
+            if damaged == MAX_DAMAGED:
+                yield Cut(f"{damaged} compressed streams are damaged; the rest is given up", block, final=True)
+                return
             yield Cut(f"the compressed stream is damaged: {error}", block, final=not data)
             continue
         offset += len(data) - len(unpacker.unused_data)

@@ -9,13 +9,14 @@ _SUB = str.maketrans("0123456789+-−=()aehijklmnoprstuvx", "₀₁₂₃₄₅�
 # What is raised and is no word: `10^x`, `e^(-kt)`. Words are raised in abbreviations (19th, Mme, nº) and in notes.
 _POWER = re.compile(r"[A-Za-z]|[A-Za-z0-9.,*/+−–-]*[0-9*/+−–-][A-Za-z0-9.,*/+−–-]*")
 _ORDINALS = "aoer"
+_LONGEST = 60
 
 
 def superscript(text: str) -> str:
     """`text` raised: in Unicode's superscripts where they have it all, a power after `^`, words as they are."""
     if text and all(ord(c) in _SUPER for c in text):
         return text.translate(_SUPER)
-    if not _POWER.fullmatch(text) or text in _ORDINALS:
+    if len(text) > _LONGEST or not _POWER.fullmatch(text) or text in _ORDINALS:
         return text
     return f"^{text}" if len(text) == 1 else f"^({text})"
 

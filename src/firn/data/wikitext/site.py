@@ -21,7 +21,7 @@ _LANGUAGE = re.compile(r"[a-z]{2,3}|[a-z]{2,4}(?:-[a-z]{1,10}){1,2}|simple")
 _NO_LANGUAGE = frozenset("wp mw wmf doi rfc oed pmc".split())
 
 # `#REDIRECT [[Page]]`, in whatever language: no list begins so.
-_REDIRECT = re.compile(r"\s*#[^\W\d_]\w*(?:[ \t]\w+)?[ \t]*:?\s*\[\[[^\[\]\n]{1,300}\]\]")
+_REDIRECT = re.compile(r"\s*+#[^\W\d_]\w*+(?:[ \t]\w++)?[ \t]*+:?\s*+\[\[[^\[\]\n]{1,300}\]\]")
 
 _TEMPLATE = re.compile(r"\{\{\s*+([^|{}\n<]{1,60}+)")
 _SUFFIX = re.compile(r"[(（]([^()（）]++)[)）]\s*$")
