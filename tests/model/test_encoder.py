@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+import tokenizers
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from model_shapes import tokens
 from safetensors.torch import load_file
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import AutoModelForMaskedLM, ModernBertConfig, ModernBertForMaskedLM
+from transformers import AutoModelForMaskedLM, AutoTokenizer, ModernBertConfig, ModernBertForMaskedLM, pipeline
 
 from firn.core.errors import FormatError, RecipeError
 from firn.model import hf
@@ -27,8 +31,8 @@ SETTINGS = EncoderSettings(
 )
 
 
-def encoder(settings: EncoderSettings = SETTINGS) -> Encoder:
-    model = Encoder(settings)
+def encoder(shape: EncoderSettings = SETTINGS) -> Encoder:
+    model = Encoder(shape)
     model.init_weights(1)
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
@@ -113,6 +117,46 @@ def test_a_config_that_does_not_fit_is_refused(changes: dict[str, Any], message:
     file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
     with pytest.raises(FormatError, match=message):
         load_encoder(tmp_path)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(10**20), 10**20) | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=4,
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_whatever_a_config_says_it_is_read_or_refused(tmp_path: Path, data: st.DataObject) -> None:
+    save_encoder(encoder(), tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    target = data.draw(st.sampled_from([config, config["rope_parameters"]]))
+    target[data.draw(st.sampled_from(sorted(target)))] = data.draw(JSON)
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with contextlib.suppress(FormatError):
+        load_encoder(tmp_path)
+
+
+def test_the_mask_token_of_the_tokenizer_is_transformers_too(tmp_path: Path) -> None:
+    made = tokenizers.Tokenizer(tokenizers.models.BPE())
+    made.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    made.decoder = tokenizers.decoders.ByteLevel()
+    alphabet = tokenizers.pre_tokenizers.ByteLevel.alphabet()
+    special = ["<|endoftext|>", "<|mask|>"]
+    made.train_from_iterator(
+        ["the snow"], tokenizers.trainers.BpeTrainer(special_tokens=special, initial_alphabet=alphabet)
+    )
+    model = encoder(SETTINGS.model_copy(update={"vocab_size": made.get_vocab_size()}))
+    save_encoder(model, tmp_path, made.to_str().encode(), "# A card", end_of_text=0, mask=1)
+    theirs = AutoTokenizer.from_pretrained(tmp_path)
+    assert (theirs.mask_token_id, theirs.pad_token_id, theirs.cls_token_id) == (1, 0, 0)
+    assert theirs.encode("the <|mask|>")[-1] == 1
+    filled = pipeline("fill-mask", str(tmp_path), device="cpu")("the <|mask|>", top_k=3)
+    ids = torch.tensor([theirs.encode("the <|mask|>")])
+    best = model(ids)[0, -1].softmax(0).topk(3)
+    assert [found["token"] for found in filled] == best.indices.tolist()
+    assert [found["score"] for found in filled] == pytest.approx(best.values.tolist(), abs=1e-5)
 
 
 def test_a_decoder_is_not_read_as_an_encoder_or_the_other_way_round(tmp_path: Path) -> None:

@@ -286,7 +286,7 @@ def _flex_kernel(device: str) -> Callable[..., Any]:
 
     kernel: Any = flex_attention
     # Only compiled is it fused; on a CPU it is there for comparison alone.
-    return torch.compile(kernel) if device == "cuda" else kernel
+    return torch.compile(kernel, dynamic=False) if device == "cuda" else kernel
 
 
 @lru_cache(maxsize=8)
