@@ -236,6 +236,9 @@ def test_lines_in_another_language() -> None:
     draft = Draft(np.frombuffer(f"{english}\n{german}\nkurz\n".encode(), np.uint8), Context("en", detect=detect))
     draft.edit(0, "drop_lines.language", 50)
     assert draft.text.tobytes().decode() == f"{english}\nkurz\n"
+    unknown = Draft(np.frombuffer(german.encode(), np.uint8), Context(None, detect=detect))
+    unknown.edit(0, "drop_lines.language", 50)
+    assert not unknown.changed
 
 
 def test_repair_rewrites_the_lines_that_were_decoded_wrongly() -> None:

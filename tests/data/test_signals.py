@@ -222,6 +222,7 @@ def test_stop_words_of_the_language() -> None:
     assert distinct("这是一本书", "是", "的", "一") == 2
     assert distinct("ภาษาไทยเป็นภาษา", "เป็น", "ที่") == 1
     assert distinct("no list") == 0
+    assert distinct("강물은 바다로 흐른다", "~은", "~로", "~를", "은") == 2
 
 
 def test_the_share_of_what_was_cut() -> None:

@@ -141,10 +141,10 @@ def _distinct(hashes: NDArray[np.uint64], wanted: NDArray[np.uint64]) -> int:
 def _stop_words(words: tuple[str, ...]) -> tuple[NDArray[np.uint64], tuple[bytes, ...]]:
     """Hashes of the tokens to be found, and what is to be found anywhere."""
     table = characters.classes()
-    anywhere = tuple(word for word in words if all(table[ord(c)] & ALONE or not c.isalpha() for c in word))
-    spaced = tuple(word for word in words if word not in anywhere)
+    parts = [word for word in words if word[0] == "~" or all(table[ord(c)] & ALONE or not c.isalpha() for c in word)]
+    spaced = tuple(word for word in words if word not in parts)
     hashes = np.unique(first_tokens(spaced)) if spaced else np.empty(0, np.uint64)
-    return hashes, tuple(word.encode() for word in anywhere)
+    return hashes, tuple(word.lstrip("~").encode() for word in parts)
 
 
 def measure(view: View, out: NDArray[np.float64]) -> None:

@@ -45,6 +45,8 @@ def measure(view: View, out: NDArray[np.float64]) -> None:
 def mark_foreign(view: View, share: float, marks: NDArray[np.uint8]) -> int:
     """Mark the lines told, with a score of at least `share`, to be in another language; returns how many bytes."""
     count = 0
+    if view.context.language is None:  # of no language, no line is foreign
+        return 0
     for start, end, language, score in told(view):
         if language != view.context.language and score >= share:
             end = min(end + 1, view.text.size)

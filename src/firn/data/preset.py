@@ -70,7 +70,7 @@ class ByLanguage(Settings):
     """What rules ask of one language."""
 
     stop_words: tuple[str, ...] = ()
-    """Words that a text in it is full of."""
+    """Words that a text in it is full of. ~ before one: it is looked for anywhere, as endings are."""
     limits: dict[str, float] = {}
     """Rule -> limit."""
     also: dict[str, dict[str, float]] = {}

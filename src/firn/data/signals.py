@@ -98,7 +98,7 @@ FAMILIES: dict[str, dict[str, str]] = {
         "symbols.ellipsis.per_grouped_token": "ellipses, ... and U+2026 / grouped tokens",
         "symbols.newline.per_grouped_token": "newlines / grouped tokens",
         "stop_words.distinct": "how many of the stop words of the document's language occur, as they are written:"
-        " as the first token of the stop word, in scripts without spaces anywhere; 0 for a language without a list",
+        " as the first token of the stop word; anywhere in scripts without spaces and after ~; 0 without a list",
     },
     "grouped_ngrams": {
         **{f"top_grouped_ngrams.{n}.characters": f"as top_ngrams.{n}.characters, of grouped tokens" for n in (2, 3, 4)},
