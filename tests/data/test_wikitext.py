@@ -49,6 +49,7 @@ KNOWN = {
     "lines that begin with a space": (" for x in y:\n     print(x)\n", "for x in y:\n    print(x)"),
     "entities": ("a&nbsp;b &lt;ref&gt; &amp;amp; &#8212; &alpha;", "a b <ref> &amp; — α"),
     "lists": ("* a\n** b\n# c\n# d\n## e\n# f\n: g\n; h : i", "- a\n  - b\n1. c\n2. d\n  1. e\n3. f\ng\nh: i"),
+    "terms": ("; a\n; b\n: c\n; d\n* {{x}}\n; e\n* {{x}}\n* f\n; g\n== H ==\ni", "a\nb\nc\ne\n- f\ng\n\nH\n\ni"),
     "items of more than a line": ("* a<br/>b\n* c", "- a\nb\n- c"),
     "items with nothing in them go": ("* {{foo}}\n* [[File:a.jpg]]\n* b", "- b"),
     "headings": ("== A ==\nb\n=== C ===\nd\n", "A\n\nb\n\nC\n\nd"),

@@ -54,6 +54,8 @@ class Layout:
     def __init__(self) -> None:
         self._out: list[str] = []
         self._headings: list[tuple[int, str]] = []  # with nothing below them so far
+        self._terms: list[str] = []  # likewise
+        self._vanished = False  # an item below these terms, which was a template
         self._tables: list[_Table] = []
         self._last = ""  # kind of the last block
         self._list = ""  # marks of the last item
@@ -75,6 +77,8 @@ class Layout:
         while self._tables:
             self._tables[-1].furniture = False  # never closed: the rest of the page may be in it
             self._close()
+        self._end_terms()
+        self._write_terms()
         return "".join(self._out).strip("\n")
 
     # Tables
@@ -156,6 +160,8 @@ class Layout:
         text = breaks(clean(line[level:-level]), " ") if level and len(line) > 2 * level else ""
         if not level or not text.strip("= "):
             return level > 0
+        self._end_terms()
+        self._write_terms()
         while self._headings and self._headings[-1][0] >= level:
             self._headings.pop()
         self._headings.append((level, text))
@@ -167,6 +173,12 @@ class Layout:
         marks = found[0].strip()[:_LEVELS] if found else ""
         text = breaks(clean(line[found.end() if found else 0 :]), "\n")
         if not _WORD.search(text):
+            self._vanished = bool(self._terms)
+            return
+        if marks == ";" and " : " not in text:
+            self._end_terms()
+            self._terms.append(text)
+            self._list = marks
             return
         common = 0
         while common < min(len(marks), len(self._list)) and marks[common] == self._list[common]:
@@ -184,9 +196,24 @@ class Layout:
             text = text.replace(" : ", ": ", 1)
         self._write("list", f"{'  ' * depth}{bullet}{text}")
 
+    def _end_terms(self) -> None:
+        """Nothing follows that belongs to the terms: those whose items were templates go."""
+        if self._vanished:
+            self._terms.clear()
+            self._vanished = False
+
+    def _write_terms(self) -> None:
+        self._vanished = False
+        for term in self._terms:
+            self._write_block("list", term)
+        self._terms.clear()
+
     def _write(self, kind: str, text: str) -> None:
-        if not text.strip() or (kind == "text" and not _WORD.search(text)):
-            return
+        if text.strip() and (kind != "text" or _WORD.search(text)):
+            self._write_terms()
+            self._write_block(kind, text)
+
+    def _write_block(self, kind: str, text: str) -> None:
         if kind != "list":
             self._list = ""
         for _, heading in self._headings:
