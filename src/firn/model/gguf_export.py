@@ -82,6 +82,7 @@ def save_gguf(
     for theirs, tensor in tensors.items():
         kept = gguf.GGMLQuantizationType.F32 if tensor.is_vector else matrices
         size = int(torch.Size(tensor.shape).numel()) * (4 if kept == gguf.GGMLQuantizationType.F32 else 2)
+        # The dtype of numpy says nothing where the kind is given.
         writer.add_tensor_info(theirs, tensor.shape, np.dtype(np.float16), size, kept)
     temporary = file.with_name(f"{file.name}.{secrets.token_hex(6)}.tmp")
     try:
