@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
+from itertools import islice
 
 from firn.data.markup.latex_names import ACCENTS
 from firn.data.markup.work import one_line
@@ -13,6 +14,7 @@ _ITEM = re.compile(r"\\bibitem\s*(?:%[^\n]*\n\s*)?(?=[\[{])")
 _ENTRY = re.compile(r"\\entry\{([^{}]*)\}")
 _AUTHOR_YEAR = re.compile(r"(.*?)\s*\(\s*(\d{4}[a-z]?|in press|[^()]{0,20})\s*\)", re.DOTALL)
 _ACCENT = re.compile(r"(\\(?:['`^\"~=.]|[uvHckrdb](?![a-zA-Z])))\s*\{?\\?([a-zA-Z])\}?")
+_MAX_ITEMS = 10_000
 _NOTHING = ("\\nocite", "\\citestyle", "\\setcitestyle", "\\citationstyle", "\\bibcite")
 
 
@@ -23,7 +25,7 @@ class Citations:
         text = bibliography or _own(tokens)
         self._numbers: dict[str, int] = {}
         self._names: dict[str, tuple[str, str]] = {}
-        for found in _ITEM.finditer(text):
+        for found in islice(_ITEM.finditer(text), _MAX_ITEMS):
             label, at = _bracketed(text, found.end(), "[", "]")
             key, _ = _bracketed(text, at, "{", "}")
             self._known(key.strip(), label)

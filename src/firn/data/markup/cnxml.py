@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from firn.data.markup import licenses, mathml
-from firn.data.markup.render import Renderer, fenced
+from firn.data.markup.render import Renderer, fenced, heads_of, rows_of
 from firn.data.markup.work import Work, date, one_line
 from firn.data.markup.xml import Element
 
@@ -140,9 +140,10 @@ class _Module(Renderer):
     def table(self, element: Element) -> None:
         self.end_line()
         self.add(self.inline(element.first("title")))
-        for group in element.all("tgroup"):
-            rows = [[self.inline(cell) for cell in row.elements()] for row in group.all("row")]
-            self.rows(rows, sum(1 for head in group.all("thead") for _ in head.all("row")))
+        for group in element.elements():
+            if group.name == "tgroup":
+                rows = [[self.inline(cell) for cell in row.elements()] for row in rows_of(group, ("row",))]
+                self.rows(rows, heads_of(group, ("row",)))
         self.add(self.inline(element.first("caption")))
 
     def code(self, element: Element) -> None:

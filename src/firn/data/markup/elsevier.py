@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from firn.data.markup import licenses, mathml
 from firn.data.markup.jats import Include, left_out, sentences
-from firn.data.markup.render import Renderer
+from firn.data.markup.render import Renderer, heads_of, rows_of
 from firn.data.markup.work import Work, date, one_line
 from firn.data.markup.xml import Element
 
@@ -113,9 +113,10 @@ class _Elsevier(Renderer):
             captions = [self.inline(child) for child in element.elements() if child.name == "caption"]
             self.add(sentences([self.inline(element.first("label")), *captions]))
         if element.name == "table" and self.include.tables:
-            for group in element.all("tgroup"):
-                rows = [[self.inline(cell) for cell in row.elements()] for row in group.all("row")]
-                self.rows(rows, sum(1 for head in group.all("thead") for _ in head.all("row")))
+            for group in element.elements():
+                if group.name == "tgroup":
+                    rows = [[self.inline(cell) for cell in row.elements()] for row in rows_of(group, ("row",))]
+                    self.rows(rows, heads_of(group, ("row",)))
             for note in element.elements():
                 if note.name in ("legend", "table-footnote"):
                     self.add(self.inline(note))

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import ClassVar
 
 from firn.data.markup import licenses, mathml
-from firn.data.markup.render import Renderer
+from firn.data.markup.render import Renderer, heads_of, rows_of
 from firn.data.markup.work import Work, day, one_line
 from firn.data.markup.xml import Element
 
@@ -223,7 +223,7 @@ class _Jats(Renderer):
         for name, reader in (("tex-math", _tex), ("math", mathml.latex)):
             if (found := next(element.all(name), None)) is not None and (formula := reader(found)):
                 return formula
-        if self.inline(element):
+        if element.content.strip():
             return None
         self.images += any(True for _ in element.all("graphic", "inline-graphic"))
         return ""
@@ -275,14 +275,9 @@ class _Jats(Renderer):
 
     def cells(self, element: Element) -> None:
         """Rows of an XHTML or OASIS table."""
-        rows, heads = [], 0
-        for row in element.all("tr", "row", "TR"):
-            rows.append(
-                [self.inline(cell) for cell in row.elements() if cell.name in ("td", "th", "entry", "TD", "TH")]
-            )
-        for head in element.all("thead"):
-            heads += sum(1 for _ in head.all("tr", "row", "TR"))
-        self.rows(rows, heads)
+        names = ("tr", "row", "TR")
+        rows = [[self.inline(cell) for cell in row.elements()] for row in rows_of(element, names)]
+        self.rows(rows, heads_of(element, names))
 
     def statement(self, element: Element) -> None:
         """A theorem, a proof, a definition: its name begins the paragraph."""

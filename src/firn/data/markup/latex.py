@@ -480,9 +480,12 @@ class _Latex(TokenReader):
     def _math(self, token: str) -> None:
         """Between \\( and \\), or \\[ and \\]."""
         close = "\\)" if token == "\\(" else "\\]"
+        if close in self._unclosed:
+            return
         try:
             end = self._tokens.index(close, self._at)
         except ValueError:
+            self._unclosed.add(close)
             return
         body = self._tokens[self._at : end]
         self._at = end + 1

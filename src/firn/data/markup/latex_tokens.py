@@ -13,6 +13,7 @@ from firn.data.markup.tex import VERBATIM
 from firn.data.markup.work import Block, MarkupError, one_line
 
 MAX_DEPTH = 40  # environments and arguments within one another
+MAX_OPTION = 300  # tokens between square brackets
 
 _QUOTES = (("---", "—"), ("--", "–"), ("``", "“"), ("''", "”"), ("`", "‘"), ("'", "’"))
 _EDGES = re.compile(f"(?:{BREAK}| )+$|^(?:{BREAK}| )+")
@@ -25,6 +26,7 @@ class TokenReader:
         self.blocks: list[Block] = []
         self._tokens: list[str] = []
         self._at = 0
+        self._unclosed: set[str] = set()  # brackets that nothing closes from here on
         self._depth = 0
         self._line: list[str] = []
         self._notes: list[Block] = []
@@ -46,8 +48,8 @@ class TokenReader:
         """Write what the tokens say."""
         if self._depth >= MAX_DEPTH:
             raise MarkupError(f"LaTeX nested more than {MAX_DEPTH} deep")
-        before = self._tokens, self._at
-        self._tokens, self._at = tokens, 0
+        before = self._tokens, self._at, self._unclosed
+        self._tokens, self._at, self._unclosed = tokens, 0, set()
         self._depth += 1
         while self._at < len(self._tokens):
             token = self._tokens[self._at]
@@ -64,7 +66,7 @@ class TokenReader:
             elif token not in ("{", "}", "&", "#"):
                 self._say(token if first.isalnum() and token.isalnum() else _quoted(token))
         self._depth -= 1
-        self._tokens, self._at = before
+        self._tokens, self._at, self._unclosed = before
 
     # Writing.
 
@@ -131,6 +133,8 @@ class TokenReader:
         """The tokens up to the one that closes the group that has begun."""
         start, depth = self._at, 1
         tokens, at, end = self._tokens, self._at, len(self._tokens)
+        if closing == "]":
+            end = min(end, at + MAX_OPTION)
         braces = 0
         while at < end:
             token = tokens[at]
@@ -146,6 +150,8 @@ class TokenReader:
                 if braces < 0 or token == "\\par":  # no bracket that belongs to the command
                     self._at = start
                     return []
+        if depth and closing == "]":
+            return []
         self._at = at
         return tokens[start : at - 1] if not depth else tokens[start:at]
 
@@ -163,18 +169,26 @@ class TokenReader:
 
     def _environment(self, name: str) -> list[str]:
         """The tokens up to the end of the environment that has begun; its end is passed."""
-        start, depth = self._at, 1
-        tokens, at, end = self._tokens, self._at, len(self._tokens)
-        while at < end:
-            token = tokens[at]
-            if token in ("\\begin", "\\end") and tokens[at + 1 : at + 4] == ["{", name, "}"]:
-                depth += 1 if token == "\\begin" else -1
-                if not depth:
-                    self._at = at + 4
-                    return tokens[start:at]
-            at += 1
-        self._at = end
-        return tokens[start:]
+        tokens, start, depth = self._tokens, self._at, 1
+        begin = end = start - 1
+        while True:
+            end = _index(tokens, "\\end", end + 1)
+            if tokens[end + 1 : end + 4] == ["{", name, "}"] or end == len(tokens):
+                while (begin := _index(tokens, "\\begin", begin + 1)) < end:
+                    depth += tokens[begin + 1 : begin + 4] == ["{", name, "}"]
+                begin = end
+                depth -= 1
+                if not depth or end == len(tokens):
+                    self._at = min(end + 4, len(tokens))
+                    return tokens[start:end]
+
+
+def _index(tokens: list[str], token: str, start: int) -> int:
+    """Where a token comes next; the end where it does not."""
+    try:
+        return tokens.index(token, start)
+    except ValueError:
+        return len(tokens)
 
 
 def _quoted(text: str) -> str:

@@ -82,11 +82,13 @@ SYMBOLS.update({"\u0397": "H", "\u03a1": "P", "\u03a7": "X", "\u03a5": "\\Upsilo
 
 #: LaTeX with space on both sides: relations, arrows and operators between two terms.
 SPACED = frozenset(
-    "= < > + - := \\leq \\geq \\leqslant \\geqslant \\ll \\gg \\neq \\equiv \\approx \\simeq \\cong \\sim \\propto "
-    "\\prec \\succ \\in \\notin \\ni \\subset \\supset \\subseteq \\supseteq \\to \\leftarrow \\leftrightarrow "
-    "\\Rightarrow \\Leftrightarrow \\mapsto \\longrightarrow \\times \\cdot \\pm \\mp \\cup \\cap \\wedge \\vee "
-    ""
-    "\\oplus \\otimes \\circ \\setminus \\mid \\parallel \\vdash \\models \\lesssim \\gtrsim \\triangleq \\doteq \\div".split()
+    (
+        "= < > + - := \\leq \\geq \\leqslant \\geqslant \\ll \\gg \\neq \\equiv \\approx \\simeq \\cong \\sim "
+        "\\propto \\prec \\succ \\in \\notin \\ni \\subset \\supset \\subseteq \\supseteq \\to \\leftarrow "
+        "\\leftrightarrow \\Rightarrow \\Leftrightarrow \\mapsto \\longrightarrow \\times \\cdot \\pm \\mp \\cup "
+        "\\cap \\wedge \\vee \\oplus \\otimes \\circ \\setminus \\mid \\parallel \\vdash \\models \\lesssim \\gtrsim "
+        "\\triangleq \\doteq \\div"
+    ).split()
 )
 
 #: Words that LaTeX sets upright as names of functions.

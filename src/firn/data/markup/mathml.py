@@ -7,12 +7,13 @@ that no symbol is lost.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from firn.data.markup.math_symbols import FUNCTIONS, OVER, SPACED, UNDER, VARIANTS, symbol
 from firn.data.markup.xml import Element
 
 _CONTROL_WORD = re.compile(r"\\[A-Za-z]+\Z")
+_LONGEST_NAME = 30
 _SPACES = re.compile(r"[ \t\n\r]+")
 # A sign at the beginning of a term is no operation between two.
 _SIGN = re.compile(r"(?:(?<=[{(\[,&=<>|])|(?<=\\leq)|(?<=\\geq)|(?<=\\approx)|(?<=\\to)|(?<=\\sim)|(?<=^))( ?[-+]) ")
@@ -57,21 +58,22 @@ def _cleaned(formula: str) -> str:
 
 
 def _row(children: list[Element | str]) -> str:
-    out = ""
-    for child in children:
-        # Text between elements is not MathML, but some writers put symbols there.
-        piece = _characters(child.strip()) if isinstance(child, str) else _element(child)
-        out = _joined(out, piece)
-    return out
+    # Text between elements is not MathML, but some writers put symbols there.
+    return _joined(_characters(child.strip()) if isinstance(child, str) else _element(child) for child in children)
 
 
-def _joined(left: str, right: str) -> str:
-    """Two pieces side by side, with a space where a name would else run into a letter."""
-    if right and _CONTROL_WORD.search(left) and right[0].isalpha():
-        return f"{left} {right}"
-    if right[:1] in ("_", "^") and not left.rstrip():
-        return left + "{}" + right
-    return left + right
+def _joined(pieces: Iterable[str]) -> str:
+    """Pieces side by side, with a space where a name would else run into a letter."""
+    out: list[str] = []
+    for piece in pieces:
+        if piece and out:
+            if piece[0].isalpha() and _CONTROL_WORD.search(out[-1][-_LONGEST_NAME:]):
+                out.append(" ")
+        elif piece[:1] in ("_", "^"):
+            out.append("{}")
+        if piece:
+            out.append(piece)
+    return "".join(out)
 
 
 def _element(element: Element) -> str:
@@ -80,10 +82,7 @@ def _element(element: Element) -> str:
 
 
 def _characters(text: str) -> str:
-    out = ""
-    for character in _SPACES.sub(" ", text):
-        out = _joined(out, symbol(character))
-    return out
+    return _joined(map(symbol, _SPACES.sub(" ", text)))
 
 
 def _identifier(element: Element) -> str:
@@ -261,14 +260,15 @@ def _fenced(element: Element) -> str:
     opening = _characters(element.attributes.get("open", "(").strip())
     closing = _characters(element.attributes.get("close", ")").strip())
     separators = element.attributes.get("separators", ",").replace(" ", "")
-    out = ""
+    pieces: list[str] = []
     for place, child in enumerate(element.elements()):
         if place and separators:
-            out += _characters(separators[min(place, len(separators)) - 1]) + " "
-        out = _joined(out, _element(child))
+            pieces.append(_characters(separators[min(place, len(separators)) - 1]) + " ")
+        pieces.append(_element(child))
+    out = _joined(pieces)
     if any(name in out for name in ("\\frac", "\\begin", "\\sum", "\\int", "\\prod")):
         return f"\\left{opening or '.'} {out.strip()} \\right{closing or '.'}"
-    return _joined(_joined(opening, out.strip()), closing)
+    return _joined((opening, out.strip(), closing))
 
 
 def _table(element: Element) -> str:

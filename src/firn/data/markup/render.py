@@ -7,7 +7,7 @@ So text is lost only where a vocabulary says so.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import ClassVar
 
 from firn.data.markup import mathml
@@ -25,6 +25,8 @@ _BREAKS = re.compile(f" ?{BREAK} ?")
 _RAISED = str.maketrans(
     "0123456789+-\u2212\u2013", "\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079\u207a\u207b\u207b\u207b"
 )
+# Lists and quotations within one another that are marked; in a hostile file, every level would add to every line.
+_DEEPEST = 8
 _EXPONENT = re.compile("[0-9]*[+\u2212\u2013-]?[0-9]*")
 
 
@@ -36,6 +38,7 @@ class Renderer:
 
     def __init__(self) -> None:
         self.blocks: list[Block] = []
+        self._inside = 0  # of lists and quotations
         self.level = 0  # of the section that is being written; 0: the work itself
         self._line: list[str] = []
         self._notes: list[Block] = []
@@ -135,8 +138,12 @@ class Renderer:
 
     def quotation(self, element: Element) -> None:
         """Lines marked by `>`."""
+        self._inside += 1
         text = "\n\n".join(block.text for block in self.captured(element))
-        self.add("\n".join(f"> {line}".rstrip() for line in text.split("\n")) if text else "")
+        self._inside -= 1
+        if self._inside < _DEEPEST:
+            text = "\n".join(f"> {line}".rstrip() for line in text.split("\n")) if text else ""
+        self.add(text)
 
     def listing(self, element: Element) -> None:
         """Program text, fenced, as it stands."""
@@ -149,16 +156,38 @@ class Renderer:
     def items(self, elements: Iterable[Element], ordered: bool = False, start: int = 1) -> None:
         """A list, one item a line; what an item holds beyond its first line is indented."""
         lines = []
+        self._inside += 1
         for number, element in enumerate(elements, start):
             mark = f"{number}. " if ordered else "- "
             text = "\n".join(block.text for block in self.captured(element))
             if text:
-                lines.append(mark + text.replace("\n", "\n" + " " * len(mark)))
+                lines.append(mark + (text.replace("\n", "\n" + " " * len(mark)) if self._inside < _DEEPEST else text))
+        self._inside -= 1
         self.add("\n".join(lines))
 
     def rows(self, rows: Sequence[Sequence[str]], heads: int = 1) -> None:
         """A table. rows: of cells, each on one line. heads: rows at the top that head the columns."""
         self.add(table(rows, heads))
+
+
+def rows_of(table: Element, names: Sequence[str]) -> Iterator[Element]:
+    """The rows of a table, by the names that rows have, without those of tables within it."""
+    for child in table.elements():
+        if child.name in names:
+            yield child
+        elif child.name.lower() in ("thead", "tbody", "tfoot", "tgroup"):
+            yield from rows_of(child, names)
+
+
+def heads_of(table: Element, names: Sequence[str]) -> int:
+    """How many of its rows head the columns."""
+    return sum(
+        1
+        for part in table.elements()
+        for head in ((part,) if part.name.lower() == "thead" else part.elements() if part.name == "tgroup" else ())
+        if head.name.lower() == "thead"
+        for _ in rows_of(head, names)
+    )
 
 
 def table(rows: Sequence[Sequence[str]], heads: int = 1) -> str:

@@ -10,7 +10,7 @@ from typing import ClassVar
 from resiliparse.parse.html import HTMLTree, NodeType
 
 from firn.data.markup import mathml
-from firn.data.markup.render import BREAK, Renderer, fenced
+from firn.data.markup.render import BREAK, Renderer, fenced, rows_of
 from firn.data.markup.work import Block, MarkupError, one_line
 from firn.data.markup.xml import MAX_BYTES, MAX_DEPTH, MAX_NODES, Element, parse
 
@@ -134,7 +134,10 @@ class _Page(Renderer):
         """Terms on lines of their own, what they mean after them."""
         self.end_line()
         lines: list[str] = []
-        for child in element.walk():
+        inner = [
+            part for child in element.elements() for part in (child.elements() if child.name == "div" else [child])
+        ]
+        for child in inner:
             if child.name == "dt":
                 lines.append(self.inline(child))
             elif child.name == "dd":
@@ -152,15 +155,15 @@ class _Page(Renderer):
         self.end_line()
         if caption is not None:
             self.add(self.inline(caption))
-        rows = []
-        for row in element.all("tr"):
-            rows.append([self.inline(cell) for cell in row.elements() if cell.name in ("td", "th")])
-        if max(map(len, rows), default=0) <= 1 or any(inner is not element for inner in element.all("table")):
+        rows = list(rows_of(element, ("tr",)))
+        widths = [sum(cell.name in ("td", "th") for cell in row.elements()) for row in rows]
+        if max(widths, default=0) <= 1 or any(inner is not element for inner in element.all("table")):
             for cell in element.elements():
                 if cell.name != "caption":
                     self.block(cell)
             return
-        self.rows(rows, 1 if any(True for _ in element.all("th")) else 0)
+        cells = [[self.inline(cell) for cell in row.elements() if cell.name in ("td", "th")] for row in rows]
+        self.rows(cells, 1 if any(True for _ in element.all("th")) else 0)
 
     def preformatted(self, element: Element) -> None:
         code = element.first("code")
