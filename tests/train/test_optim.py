@@ -100,3 +100,21 @@ def test_the_model_ends_in_the_running_mean_of_its_weights() -> None:
         keeper.take_averages()
         for name, parameter in ended.named_parameters():
             torch.testing.assert_close(parameter.detach(), mean[name])
+
+
+def test_a_table_that_starts_small_or_is_the_head_gets_small_steps() -> None:
+    large = model(preset="llama")
+    small = [model(), model(tied=True), model(preset="olmo2"), model(preset="llama", tied=True)]
+    rates = [
+        next(
+            group["full_lr"]
+            for optimizer in Optimizers(made, OptimizerSettings()).all
+            for group in optimizer.param_groups
+            if any(parameter is made.embed_tokens.weight for parameter in group["params"])
+        )
+        for made in (large, *small)
+    ]
+    assert rates == [0.3, 0.003, 0.003, 0.003, 0.003]
+    for made in small:  # the rule stands on how the tables start
+        assert float(made.embed_tokens.weight.detach().std()) < 0.1
+    assert float(large.embed_tokens.weight.detach().std()) > 0.5

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from firn.core.errors import FirnError
+from firn.model.config import ModelSettings
 from firn.train.muon import Muon
 from firn.train.schedule import momentum
 from firn.train.settings import OptimizerSettings
@@ -75,7 +76,7 @@ class Optimizers:
         groups = group_parameters(model, rules)
         rates = {
             "matrix": settings.matrix_lr,
-            "embedding": settings.embedding_lr,
+            "embedding": settings.embedding_lr or _embedding_rate(model),
             "head": settings.head_lr,
             "vector": settings.vector_lr,
         }
@@ -177,6 +178,14 @@ class Optimizers:
             entries: dict[str, Any] = optimizer.state[parameter]
             # AdamW keeps its count of steps where its kernel wants it: on the parameter's device when fused.
             entries[key] = value.to(parameter.device)
+
+
+def _embedding_rate(model: nn.Module) -> float:
+    """Steps that suit the size at which the table's entries start: see OptimizerSettings.embedding_lr."""
+    shape = getattr(model, "settings", None)
+    if not isinstance(shape, ModelSettings) or shape.preset not in ("llama", "qwen3"):
+        return 0.003
+    return 0.003 if shape.tied or shape.parts.post_norm else 0.3
 
 
 def gradient_norm(model: nn.Module) -> Tensor:

@@ -17,11 +17,14 @@ class OptimizerSettings(Settings):
     matrices: Literal["muon", "adamw"] = "muon"
     """What updates the matrices inside the blocks."""
     matrix_lr: float = Field(default=0.02, gt=0)
-    """Learning rate of these matrices. AdamW wants about a tenth of Muon's."""
-    embedding_lr: float = Field(default=0.03, gt=0)
-    """Learning rate of the embedding tables."""
-    head_lr: float = Field(default=0.003, gt=0)
-    """Learning rate of the output head where it is not tied to the embedding; it then follows `embedding_lr`."""
+    """Learning rate of these matrices. AdamW wants about a tenth of Muon's, or `muon_scaling: rms` makes them alike."""
+    embedding_lr: float | None = Field(default=None, gt=0)
+    """Learning rate of the embedding tables. None: 0.3 for a table of its own whose entries start near one, as
+    modded-nanogpt and nanochat have it (most rows get few gradients, so those must count); 0.003 for one that is the
+    head as well, or that starts at 0.02 as in GPT-2."""
+    head_lr: float = Field(default=0.01, gt=0)
+    """Learning rate of the output head where it is not tied to the embedding; it then follows `embedding_lr`. Best at
+    widths 128 to 256; nanochat lets it fall with the root of the width, to 0.004 at 768."""
     vector_lr: float = Field(default=0.01, gt=0)
     """Learning rate of norm weights and biases."""
     beta1: float = Field(default=0.8, ge=0, lt=1)
