@@ -27,7 +27,7 @@ def utf8(text: str) -> np.ndarray:
 
 
 # Families that the plain definitions know; the others have tests of their own below.
-PLAIN = tuple(f for f in FAMILIES if f not in ("grouped_words", "grouped_ngrams", "cuts", "languages"))
+PLAIN = tuple(f for f in FAMILIES if f not in ("grouped_words", "grouped_ngrams", "cuts", "languages", "listed_words"))
 
 
 def measured(text: str, families: tuple[str, ...] = PLAIN, context: Context | None = None) -> dict[str, float]:

@@ -70,7 +70,7 @@ def test_every_form_of_a_list_holds_the_same(tmp_path: Path) -> None:
 def test_a_broken_list_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "list.gz"
     path.write_bytes(gzip.compress(DOMAINS * 100)[:40])
-    with pytest.raises(InputError, match="blocklist"):
+    with pytest.raises(InputError, match="the list cannot be read"):
         Blocklist(read_lines(path))
 
 

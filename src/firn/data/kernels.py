@@ -34,13 +34,14 @@ class Context:
     """What is known of a document beyond the text at hand.
 
     language: the document's. stop_words: of that language. original: the text before any edit. detect: what tells the
-    language of a text, with its probability.
+    language of a text, with its probability. words: counts what the language's list names (word_lists).
     """
 
     language: str | None = None
     stop_words: tuple[str, ...] = ()
     original: NDArray[np.uint8] | None = None
     detect: Callable[[str], tuple[str, float]] | None = None
+    words: Callable[[NDArray[np.uint8]], int] | None = None
 
 
 class View:
@@ -128,6 +129,10 @@ def _measures(family: str) -> Callable[[View, NDArray[np.float64]], None]:
         from firn.data import paragraphs
 
         return paragraphs.measure
+    if family == "listed_words":
+        from firn.data import word_lists
+
+        return word_lists.measure
     if family == "encoding":
         from firn.data import repair
 

@@ -41,6 +41,7 @@ Family = Literal[
     "line_kinds",
     "code",
     "cuts",
+    "listed_words",
     "encoding",
     "languages",
 ]
@@ -68,8 +69,9 @@ EditName = Literal[
     "repair.encoding",
 ]
 
-#: Name of the input that holds another model for languages.
+#: Name of the input that holds another model for languages, and of one that holds the list of words of a language.
 MODEL = "language_model"
+WORDS = "words of {}"
 
 
 class Point(Settings):
@@ -103,6 +105,8 @@ class MeasureSettings(Settings):
     """The language is told by a fastText model that the task is given, in place of lid.176."""
     stop_words: dict[str, tuple[str, ...]] = {}
     """Language -> words that a text in it is full of, for `stop_words.distinct`."""
+    word_lists: tuple[str, ...] = ()
+    """Languages for which the task is given a list of words, for `listed_words.count`."""
     url: UrlSettings | None = None
     """Rules on URLs; null: URLs are not looked at."""
     libraries: dict[str, str] = {}
@@ -152,7 +156,7 @@ def schema(settings: MeasureSettings) -> pa.Schema:
 def task(settings: MeasureSettings, shard: Manifest, files: Mapping[str, Sequence[External]] | None = None) -> Task:
     """The task that measures a shard of documents.
 
-    files: what the settings speak of and do not hold, by name: MODEL, and each of `url.lists`
+    files: what the settings speak of and do not hold, by name: MODEL, WORDS of a language, each of `url.lists`
     (rules.RulesSettings.files). Their content enters the fingerprint, their paths do not.
     """
     inputs: list[Input | External] = [Input(shard, ("documents",))]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -13,9 +14,15 @@ from numpy.typing import NDArray
 from firn.data.edits import Draft
 from firn.data.kernels import Context, measure
 from firn.data.language import detect
-from firn.data.measure import CUT, MODEL, Edit, MeasureSettings, schema
+from firn.data.measure import CUT, MODEL, WORDS, Edit, MeasureSettings, schema
 from firn.data.signals import URL_SIGNALS
 from firn.data.urls import Blocklist, UrlRules, UrlSettings, read_lines
+
+if TYPE_CHECKING:
+    from firn.data.word_lists import WordList  # compiled where a recipe has one
+
+#: Files, each with the time of its last change.
+Stamped = tuple[tuple[Path, int], ...]
 
 
 class Rows:
@@ -37,7 +44,11 @@ class Rows:
         self._detect: Callable[[str], tuple[str, float]] = partial(
             detect, limit=4 * max(settings.language_bytes, 1000), model=model
         )
-        self._urls = _url_rules(settings, files) if settings.url else None
+        self._urls = None
+        if settings.url:
+            self._urls = _url_rules(settings.url.model_dump_json(), _stamped(files, settings.url.lists))
+        names = {WORDS.format(language): language for language in settings.word_lists}
+        self._words = {names[name]: _word_list(paths) for name, paths in _stamped(files, names)}
 
     def measure(
         self, index: int, text: NDArray[np.uint8], language: str | None, score: float | None, url: str | None = None
@@ -55,7 +66,14 @@ class Rows:
         if self._urls:
             at = len(URL_SIGNALS)
             self.values[index, :at] = self._urls.measure(url)
-        context = Context(language, self.settings.stop_words.get(language or "", ()), text, self._detect)
+        words = self._words.get(language or "")
+        context = Context(
+            language=language,
+            stop_words=self.settings.stop_words.get(language or "", ()),
+            original=text,
+            detect=self._detect,
+            words=words.count if words else None,
+        )
         draft = Draft(text, context)
         for number, step in enumerate(self.settings.steps):
             if isinstance(step, Edit):
@@ -93,14 +111,19 @@ class Rows:
         return pa.ListArray.from_arrays(offsets, spans, mask=pa.array([cuts is None for cuts in self.cuts]))
 
 
-def _url_rules(settings: MeasureSettings, files: Mapping[str, Sequence[Path]]) -> UrlRules:
-    """Rules on URLs with their lists, which are read once per process."""
-    assert settings.url is not None
-    lists = tuple((name, tuple((path, path.stat().st_mtime_ns) for path in files[name])) for name in settings.url.lists)
-    return _kept_rules(settings.url.model_dump_json(), lists)
+def _stamped(files: Mapping[str, Sequence[Path]], names: Iterable[str]) -> tuple[tuple[str, Stamped], ...]:
+    """The files of these names, each with what changes when its content does."""
+    return tuple((name, tuple((path, path.stat().st_mtime_ns) for path in files[name])) for name in names)
+
+
+@cache  # a list is read once per process
+def _url_rules(settings: str, files: tuple[tuple[str, Stamped], ...]) -> UrlRules:
+    lists = {name: Blocklist(line for path, _ in paths for line in read_lines(path)) for name, paths in files}
+    return UrlRules(UrlSettings.model_validate_json(settings), lists)
 
 
 @cache
-def _kept_rules(settings: str, files: tuple[tuple[str, tuple[tuple[Path, int], ...]], ...]) -> UrlRules:
-    lists = {name: Blocklist(line for path, _ in paths for line in read_lines(path)) for name, paths in files}
-    return UrlRules(UrlSettings.model_validate_json(settings), lists)
+def _word_list(files: Stamped) -> WordList:
+    from firn.data.word_lists import WordList
+
+    return WordList(line for path, _ in files for line in read_lines(path))

@@ -19,7 +19,7 @@ from firn.core.files import Files
 from firn.core.inputs import External, external
 from firn.core.settings import Settings
 from firn.data.filter import MAX_BOUNDS, Bound, FilterSettings, Limit
-from firn.data.measure import MODEL, Edit, MeasureSettings, Point
+from firn.data.measure import MODEL, WORDS, Edit, MeasureSettings, Point
 from firn.data.preset import CitedBound, CitedEdit, LanguageTable, UrlTable, near, read, read_table
 from firn.data.signals import FAMILY
 from firn.data.urls import UT1_FILES, UrlSettings
@@ -56,6 +56,8 @@ class RulesSettings(Settings):
     """Lines that read like UTF-8 taken for Windows-1252 are decoded anew, before all else. Needs ftfy: firn[repair]."""
     language_model: str | None = None
     """File or URL of a fastText model that tells the language in place of lid.176, as GlotLID's model.bin."""
+    word_lists: dict[str, str] = Field(default={})
+    """Language -> file or URL of words that documents in it should not hold (firn.data.word_lists)."""
     blocklists: dict[str, str] = Field(default={})
     """URLs that are removed: name -> file, folder in the layout of UT1, or archive of one (firn.data.urls)."""
 
@@ -90,6 +92,11 @@ class RulesSettings(Settings):
 
     def _with_files(self, measure: MeasureSettings) -> MeasureSettings:
         update: dict[str, object] = {"language_model": self.language_model is not None}
+        if self.word_lists:
+            if not any("listed_words" in point.families for point in measure.points):
+                mend = "take c4, or give a point of your preset the family listed_words and a bound on it"
+                raise RecipeError(f"the preset {self.preset} has no rule on words", key="word_lists", mend=mend)
+            update["word_lists"] = tuple(sorted(self.word_lists))
         if self.blocklists:
             if measure.url is None:
                 mend = "take fineweb, fineweb2, refinedweb or dclm, or give your preset a table of words in URLs"
@@ -106,6 +113,7 @@ class RulesSettings(Settings):
     def files(self) -> dict[str, tuple[External, ...]]:
         """What the stage measure reads beside documents (measure.task). Raises InputError where a file is missing."""
         found = {name: _list_files(path) for name, path in self.blocklists.items()}
+        found |= {WORDS.format(code): (external(path),) for code, path in self.word_lists.items()}
         if self.language_model is not None:
             found[MODEL] = (external(self.language_model),)
         return found

@@ -149,6 +149,10 @@ FAMILIES: dict[str, dict[str, str]] = {
     "cuts": {
         "cuts.spaced_words.fraction": "1 - spaced words here / spaced words of the document's text before any edit",
     },
+    "listed_words": {
+        "listed_words.count": "how often words and phrases of the list for the document's language occur, in lower case"
+        " (see `word_lists`); 0 for a language without a list",
+    },
     "encoding": {
         "encoding.replacement.count": "U+FFFD, which stands for what could not be decoded",
         "encoding.suspect.count": "stretches that read like UTF-8 taken for Windows-1252: a character whose byte there"

@@ -110,7 +110,7 @@ class Blocklist:
 
 
 def read_lines(path: Path) -> Iterator[bytes]:
-    """Entries of a list's file: plain, .gz, or a .tar.gz of a UT1 category. Raises InputError."""
+    """Lines of a list's file: plain, .gz, or a .tar.gz of a UT1 category. Raises InputError."""
     try:
         with open(path, "rb") as raw:
             packed = raw.read(2) == b"\x1f\x8b"
@@ -128,7 +128,7 @@ def read_lines(path: Path) -> Iterator[bytes]:
             else:
                 yield from stream
     except (OSError, EOFError, tarfile.TarError) as error:
-        raise InputError(f"the blocklist cannot be read: {error}", where=str(path), mend="fetch it anew") from error
+        raise InputError(f"the list cannot be read: {error}", where=str(path), mend="fetch it anew") from error
 
 
 class UrlRules:
