@@ -93,12 +93,14 @@ class LedgerWriter:
         rule: str | None = None,
         value: float | None = None,
         bound: float | None = None,
+        rules: int = 0,
         url: str | None = None,
         address: str | None = None,
     ) -> None:
         """The document goes on with another text; `spans` are the UTF-8 byte ranges cut from the old one."""
         cut = None if spans is None else [{"start": start, "end": end} for start, end in spans]
-        self._row("changed", 1, id, spans=cut, rule=rule, value=value, bound=bound, url=url, address=address)
+        values = {"rule": rule, "value": value, "bound": bound, "rules": rules}
+        self._row("changed", 1, id, spans=cut, **values, url=url, address=address)
 
     def split(self, id: bytes | None, rows: int, *, url: str | None = None, address: str | None = None) -> None:
         """The record gave `rows` documents."""

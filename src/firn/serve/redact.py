@@ -9,6 +9,8 @@ import re
 import unicodedata
 from collections.abc import Callable
 
+from firn.data.pii.secrets import ISSUED, PRIVATE
+
 # Every repetition is bounded or walks on characters that the next part cannot match, so that time is linear.
 _EMAIL = re.compile(
     r"(?<![\w.+-])[\w.+-]{1,64}\s?(?:@|\(at\)|\[at\])\s?(?:[a-z0-9-]{1,63}\.){1,8}[a-z]{2,24}", re.IGNORECASE
@@ -28,13 +30,7 @@ _PHONE = re.compile(
 )
 _NUMBER_OF_A_PERSON = re.compile(r"(?<![\w-])\d{3}-\d{2}-\d{4}(?![\w-])")  # social security, United States
 _IBAN = re.compile(r"\b[A-Z]{2}\d{2}\s?(?:[A-Z0-9]{4}\s?){2,7}[A-Z0-9]{1,4}\b")
-_KEYS = re.compile(
-    r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----(?:[A-Za-z0-9+/=\s]{0,20000}-----END [A-Z ]{0,40}PRIVATE KEY-----)?"
-    r"|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"
-    r"|\b(?:gh[opsur]|github_pat|glpat|hf|xox[abprs]|sk|pk|rk)[-_][\w-]{16,255}"
-    r"|\bAIza[\w-]{35}"
-    r"|\beyJ[\w-]{10,4000}\.[\w-]{10,4000}\.[\w-]{10,4000}"
-)
+_KEYS = re.compile(f"{PRIVATE}|{ISSUED}")
 _TOKEN = re.compile(r"(?<![\w+/=-])[A-Za-z0-9+/_-]{24,4000}={0,2}(?![\w+/=-])")
 _CARD = re.compile(r"(?<![\w.-])\d{4}([ -]?)\d{4}\1\d{4}\1\d{1,7}(?![\w-]|\.\d)")
 

@@ -1,0 +1,116 @@
+"""Where personal data may be: one pass over the bytes of a text, which leaves little for regular expressions."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import types
+from numpy.typing import NDArray
+
+from firn.data.compiled import TEXT, helper, kernel
+
+#: What a window may hold. AT: an at sign. NUMBER: digits enough, near each other. DOTS: with dots between
+#: as in an IPv4 address. COLONS: an IPv6 address. TOKEN: a long run of letters and digits.
+AT, NUMBER, DOTS, COLONS, TOKEN = range(5)
+
+_GAP = 6  # bytes between two digits of one number at most: `x` and spaces, a bank's letters
+_DIGITS = 6  # of a telephone number at least
+_PAD = 16  # bytes on both sides of digits that belong to them
+_LOCAL, _DOMAIN = 72, 272  # bytes before and after an at sign that belong to an address
+_TOKEN = 16  # characters of a key at least
+
+_DIGIT, _HEX, _LETTER, _COLON, _JOIN, _SIGN = 1, 2, 4, 8, 16, 32
+_KINDS = np.zeros(256, np.uint8)
+for _first, _last, _bits in (
+    ("0", "9", _DIGIT | _HEX),
+    ("a", "f", _HEX | _LETTER),
+    ("g", "z", _LETTER),
+    ("A", "F", _HEX | _LETTER),
+    ("G", "Z", _LETTER),
+    (":", ":", _COLON),
+    ("-", "-", _JOIN),
+    ("_", "_", _JOIN),
+    ("@", "@", _SIGN),
+):
+    _KINDS[ord(_first) : ord(_last) + 1] |= _bits
+# "(at)" and "[at]": told by the bracket that ends them.
+_KINDS[[ord(")"), ord("]")]] |= _SIGN
+_KINDS.setflags(write=False)
+
+
+@helper
+def _note(
+    found: NDArray[np.int64],
+    count: int,
+    latest: NDArray[np.int64],
+    kind: int,
+    start: int,
+    end: int,
+) -> tuple[NDArray[np.int64], int]:
+    """Write a window down, as part of the latest of its kind where they overlap."""
+    before = latest[kind]
+    if before >= 0 and found[before, 1] >= start:
+        found[before, 1] = max(found[before, 1], end)
+        return found, count
+    if count == len(found):
+        more = np.empty((2 * count, 3), np.int64)
+        more[:count] = found
+        found = more
+    found[count, 0], found[count, 1], found[count, 2] = max(0, start), end, kind
+    latest[kind] = count
+    return found, count + 1
+
+
+@helper
+def _is_at(text: NDArray[np.uint8], at: int) -> bool:
+    """Whether an at sign is at this byte, or `(at)` or `[at]` ends there."""
+    if text[at] == 0x40:
+        return True
+    if at < 3 or (text[at - 3] != 0x28 and text[at - 3] != 0x5B):
+        return False
+    return bool(text[at - 2] | 0x20 == 0x61 and text[at - 1] | 0x20 == 0x74)
+
+
+@kernel(TEXT, types.Array(types.uint8, 1, "C", readonly=True))
+def _suspects(text: NDArray[np.uint8], kinds: NDArray[np.uint8]) -> NDArray[np.int64]:
+    found, count, latest = np.empty((16, 3), np.int64), 0, np.full(5, -1, np.int64)
+    first, last, digits, dots = 0, 0, 0, 0  # of the digits near each other
+    run, mixed = -1, 0  # the run of letters and digits: where it began, which of them it has
+    group, colons, doubled = -1, 0, False  # the run of hexadecimal digits and colons
+    for at in range(text.size + 1):
+        kind = kinds[text[at]] if at < text.size else np.uint8(0)
+        if digits > 0 and (at == text.size or (kind & _DIGIT != 0 and at - last > _GAP + 1)):
+            if digits >= _DIGITS:
+                found, count = _note(found, count, latest, NUMBER, first - _PAD, last + 1 + _PAD)
+            if dots >= 3:
+                found, count = _note(found, count, latest, DOTS, first - _PAD, last + 1 + _PAD)
+            digits, dots = 0, 0
+        if kind & _DIGIT != 0:
+            if digits == 0:
+                first = at
+            elif at - last == 2 and text[at - 1] == 0x2E:
+                dots += 1
+            digits, last = digits + 1, at
+        if kind & (_DIGIT | _LETTER | _JOIN) != 0:
+            run = at if run < 0 else run
+            mixed |= int(kind & (_DIGIT | _LETTER))
+        elif run >= 0:
+            if at - run >= _TOKEN and mixed == _DIGIT | _LETTER:
+                found, count = _note(found, count, latest, TOKEN, run, at)
+            run, mixed = -1, 0
+        if kind & (_HEX | _COLON) != 0:
+            group = at if group < 0 else group
+            if kind & _COLON != 0:
+                doubled = doubled or (at > group and text[at - 1] == 0x3A)
+                colons += 1
+        elif group >= 0:
+            if colons >= 7 or doubled:
+                found, count = _note(found, count, latest, COLONS, group - 1, at + 1)
+            group, colons, doubled = -1, 0, False
+        if kind & _SIGN != 0 and _is_at(text, at):
+            found, count = _note(found, count, latest, AT, at - _LOCAL, at + _DOMAIN)
+    return found[:count]
+
+
+def suspects(text: NDArray[np.uint8]) -> list[tuple[int, int, int]]:
+    """Windows (start, end, kind) of a text in UTF-8, uint8 [n]; those of one kind neither overlap nor go back."""
+    return [(start, min(end, text.size), kind) for start, end, kind in _suspects(text, _KINDS).tolist()]
