@@ -18,7 +18,15 @@ from firn.core.split import SplitSettings
 from firn.data.dedup import DedupSettings
 from firn.data.extract import ExtractSettings
 from firn.data.rules import RulesSettings
-from firn.data.sources import CodeSource, FilesSource, PydocsSource, WarcSource, WikipediaSource
+from firn.data.sources import (
+    BooksSource,
+    CodeSource,
+    FilesSource,
+    PapersSource,
+    PydocsSource,
+    WarcSource,
+    WikipediaSource,
+)
 from firn.data.sources import Source as RawSource
 from firn.model.config import ModelSettings
 from firn.run.reading import PLACED, read
@@ -58,12 +66,28 @@ class Pydocs(PydocsSource, Judged):
     """The documentation of the Python that runs firn, as a crawl."""
 
 
+class Papers(PapersSource, Judged):
+    """Scholarly articles: JATS or Elsevier XML, LaTeX as arXiv keeps it, Markdown."""
+
+
+class Books(BooksSource, Judged):
+    """Books: Project Gutenberg, EPUB, OpenStax, PDF, and trees of Markdown, LaTeX or HTML."""
+
+
 class Wikipedia(WikipediaSource, Judged):
     """Articles out of MediaWiki XML dumps."""
 
 
-Source = Annotated[Warc | Code | Files | Pydocs | Wikipedia, Field(discriminator="kind")]
-_RAW: tuple[type[RawSource], ...] = (WarcSource, CodeSource, FilesSource, PydocsSource, WikipediaSource)
+Source = Annotated[Warc | Code | Files | Papers | Books | Pydocs | Wikipedia, Field(discriminator="kind")]
+_RAW: tuple[type[RawSource], ...] = (
+    WarcSource,
+    CodeSource,
+    FilesSource,
+    PapersSource,
+    BooksSource,
+    PydocsSource,
+    WikipediaSource,
+)
 
 
 class MixtureSettings(Settings):

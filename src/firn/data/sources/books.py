@@ -226,12 +226,8 @@ def run(work: Work) -> None:
     """Read the books of one shard."""
     rows = Rows(work, "books")
     if (name := work.extra.get("archive")) is not None:
-        if name.lower().endswith(".zip"):
-            with open(work.local(), "rb") as file:
-                _archive(rows, name, file, work.settings)
-        else:
-            with work.stream() as stream:
-                _archive(rows, name, stream, work.settings)
+        with open(work.local(), "rb") if name.lower().endswith(".zip") else work.stream() as stream:
+            _archive(rows, name, stream, work.settings)
         work.advance(bytes=work.inputs[0].bytes)
     else:
         inputs = iter(range(len(work.inputs)))

@@ -5,11 +5,12 @@ ledger is a paper; papers within a paper (decision letters, responses) are rows 
 The files of one LaTeX paper are those in and below the folder of its main file. What is no paper's file by its name
 (pictures, PDF) is passed over, and counted in the shard's notes.
 Rules: `papers.link`, `papers.outside` (a name that leads out of its archive), `papers.too_large`, `papers.not_a_paper`
-(XML of another kind, LaTeX without a document), `papers.no_text`. What is malformed, or a bomb, fails.
+(XML of another kind, LaTeX without a document, README and LICENSE), `papers.no_text`. What is malformed, or a bomb, fails.
 """
 
 from __future__ import annotations
 
+import io
 import posixpath
 import re
 from collections import Counter
@@ -39,6 +40,7 @@ _ARXIV = re.compile(
 )
 # Sections of a Manubot manuscript that are no part of the text.
 _NO_SECTION = re.compile(r"(?:front|back)-matter|response-to|readme|contributing|license|usage|setup", re.IGNORECASE)
+_NO_PAPER = re.compile(r"(?:readme|licen[cs]e|contributing|changelog|code[-_]of[-_]conduct)\b", re.IGNORECASE)
 #: All text of one LaTeX paper, in bytes.
 MAX_SOURCE = 32 << 20
 #: All LaTeX and Markdown of one archive, which is kept in memory until the archive's end.
@@ -161,7 +163,7 @@ def run(work: Work) -> None:
     """Read the papers of one shard."""
     rows = Rows(work, "papers")
     if (name := work.extra.get("archive")) is not None:
-        with work.stream() as stream:
+        with open(work.local(), "rb") if name.lower().endswith(".zip") else work.stream() as stream:
             _archive(rows, name, stream, work.settings)
         work.advance(bytes=work.inputs[0].bytes)
     else:
@@ -251,8 +253,6 @@ def _gzipped(rows: Rows, data: bytes, name: str, address: str, settings: PapersS
         plain = archive.gunzip(data, MAX_KEPT)
         files = {name.removesuffix(".gz") + ".tex": plain}
         if archive.is_tar(plain):
-            import io
-
             members = archive.members(cast(BinaryIO, io.BytesIO(plain)), "source.tar", MAX_SOURCE, _TEX.search)  # type: ignore[arg-type]
             files = {member.name: member.data for member in members if isinstance(member, archive.Member)}
         elif plain.startswith(b"%PDF-"):
@@ -279,7 +279,7 @@ def _read(rows: Rows, files: Files, address: str, settings: PapersSettings) -> N
     except (MarkupError, RecursionError) as error:
         rows.fail(str(error) or type(error).__name__, id=id)
         return
-    if not found:
+    if not found or (files.kind == "markdown" and _NO_PAPER.match(posixpath.basename(files.name))):
         rows.remove("not_a_paper", id=id)
         return
     for part, paper in enumerate(found):
