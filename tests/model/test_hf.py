@@ -218,6 +218,20 @@ def test_tensors_that_do_not_fit_are_refused_by_name(tmp_path: Path) -> None:
         hf.load(tmp_path)
 
 
+def test_a_shared_head_may_be_stored_and_must_be_the_embedding(tmp_path: Path) -> None:
+    model = model_of(SHAPES["llama-gqa-tied"])
+    hf.save(model, tmp_path)
+    table = model.embed_tokens.weight.detach()
+    change_tensors(tmp_path, **{"lm_head.weight": table.clone()})
+    assert torch.equal(hf.load(tmp_path).lm_head.weight, table)
+    change_tensors(tmp_path, **{"lm_head.weight": table + 1})
+    with pytest.raises(FormatError, match=r"lm_head\.weight: the tensor is another than the embedding"):
+        hf.load(tmp_path)
+    change_tensors(tmp_path, **{"lm_head.weight": table[1:].clone()})
+    with pytest.raises(FormatError, match=r"lm_head\.weight: the tensor has shape"):
+        hf.load(tmp_path)
+
+
 def test_files_that_are_not_what_they_are_called_are_refused(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match=r"config.json: cannot be read"):
         hf.load(tmp_path)

@@ -107,7 +107,7 @@ def load(folder: str | Path) -> Transformer:
         raise FormatError("describes a model that cannot be", where=str(config)) from error
     names = [name for name, _ in model.named_parameters()]
     tensors = _own(names) if kind is None else stored(kind, names)
-    fill(model, files, tensors, ignored=("lm_head.weight",) if settings.tied else ())
+    fill(model, files, tensors, shared={"lm_head.weight": "embed_tokens.weight"} if settings.tied else {})
     model.tie()
     return model
 
@@ -120,15 +120,21 @@ def check_layers(layers: int, tensors: int, config: Path) -> None:
         )
 
 
-def fill(model: nn.Module, files: TensorFiles, tensors: dict[str, Stored], ignored: tuple[str, ...]) -> None:
-    """Give memory on the CPU to a model on the meta device, and set it from files. Nothing is read before all fits."""
+def fill(model: nn.Module, files: TensorFiles, tensors: dict[str, Stored], shared: dict[str, str]) -> None:
+    """Give memory on the CPU to a model on the meta device, and set it from files. Nothing is read before all fits.
+
+    shared: stored tensors that need not be there, and the parameter whose values they have where they are.
+    """
     shapes = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
     found: dict[str, str] = {}
     for name, entry in files.entries.items():
         # Folders of a model without its head leave the first part of the names out.
         full = next((n for n in (name, f"model.{name}", f"transformer.{name}") if n in tensors), None)
         if full is None:
-            if name in ignored or name.endswith(_BUFFERS):
+            if name in shared:
+                files.check(name, shapes[shared[name]])
+                continue
+            if name.endswith(_BUFFERS):
                 continue
             raise FormatError("unexpected tensor", where=str(entry.file), key=name)
         if full in found:
@@ -144,6 +150,10 @@ def fill(model: nn.Module, files: TensorFiles, tensors: dict[str, Stored], ignor
         for full, name in found.items():
             for own, value in tensors[full].split(files.read(name), shapes).items():
                 parameters[own].copy_(value)
+        for name, own in shared.items():
+            if name in files.entries and not torch.equal(files.read(name).float(), parameters[own]):
+                problem = "the tensor is another than the embedding, which config.json says it shares"
+                raise FormatError(problem, where=str(files.entries[name].file), key=name)
 
 
 def _own(names: Any) -> dict[str, Stored]:

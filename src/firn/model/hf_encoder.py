@@ -87,7 +87,12 @@ def load_encoder(folder: str | Path) -> Encoder:
             model = Encoder(settings)
     except (RuntimeError, OverflowError, TypeError) as error:  # what torch makes of sizes beyond all memory
         raise FormatError("describes a model that cannot be", where=str(config)) from error
-    fill(model, files, _stored([name for name, _ in model.named_parameters()]), ignored=("decoder.weight",))
+    fill(
+        model,
+        files,
+        _stored([name for name, _ in model.named_parameters()]),
+        shared={"decoder.weight": "embed_tokens.weight"},
+    )
     return model
 
 
