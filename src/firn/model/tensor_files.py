@@ -52,7 +52,7 @@ def write_tensors(folder: Path, tensors: Mapping[str, Made], dtype: torch.dtype,
         filled, total = filled + size, total + size
     if len(shards) == 1:
         _write(folder, _WHOLE, tensors, shards[0], dtype)
-        Files(folder).remove(_INDEX)
+        _remove_others(folder, [_WHOLE])
         return
     files = [f"model-{n:05}-of-{len(shards):05}.safetensors" for n in range(1, len(shards) + 1)]
     for file, names in zip(files, shards, strict=True):
@@ -62,7 +62,14 @@ def write_tensors(folder: Path, tensors: Mapping[str, Made], dtype: torch.dtype,
         "weight_map": {name: file for file, names in zip(files, shards, strict=True) for name in names},
     }
     atomic_write(folder / _INDEX, (json.dumps(index, indent=2) + "\n").encode())
-    Files(folder).remove(_WHOLE)
+    _remove_others(folder, [_INDEX, *files])
+
+
+def _remove_others(folder: Path, kept: list[str]) -> None:
+    """Take away the weights of an earlier model: readers would take them for this one's."""
+    for name in (_WHOLE, _INDEX, *(path.name for path in folder.glob("model-?????-of-?????.safetensors"))):
+        if name not in kept:
+            Files(folder).remove(name)
 
 
 def _size(shape: tuple[int, ...], dtype: torch.dtype) -> int:
