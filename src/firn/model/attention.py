@@ -5,7 +5,7 @@ of the S tokens; more keys than queries come from a cache.
 
     sdpa     torch's fused kernel, called once per document and per stretch of a sliding window. Exact everywhere. On a
              CPU faster than a dense mask, because what is not seen is not computed.
-    varlen   flash attention over documents of unequal length: CUDA, 16-bit.
+    varlen   flash attention over documents of unequal length: CUDA, 16-bit; flex where the GPU or torch is too old.
     flex     FlexAttention: CUDA, whatever the other two cannot do (soft-caps, fp32). On a CPU forward only.
     blocks   firn's own for training on a CPU in bf16, where torch's kernel is two to three times slower.
     dense    a matrix of what sees what: the definition that the others are tested against; also for the few queries
@@ -27,6 +27,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from firn.model.blocks import causal_attention
+from firn.model.precision import native_bf16
 
 Backend = Literal["sdpa", "varlen", "flex", "blocks", "dense"]
 
@@ -156,7 +157,7 @@ def choose(q_BHTE: Tensor, k_BKSE: Tensor, mask: Mask, softcap: float | None) ->
         return "blocks"
     if q_BHTE.device.type != "cuda" or (softcap is None and not is_cut):
         return "sdpa"
-    if softcap is None and q_BHTE.dtype in (torch.bfloat16, torch.float16) and E <= 256 and E % 8 == 0 and _varlen():
+    if softcap is None and q_BHTE.dtype in (torch.bfloat16, torch.float16) and E <= 256 and E % 8 == 0:
         return "varlen"
     return "flex"
 
@@ -233,13 +234,15 @@ def _by_stretch(q_BHTE: Tensor, k_BKSE: Tensor, v_BKSE: Tensor, mask: Mask, soft
 
 @torch.compiler.disable  # as by document
 def _varlen_attention(q_BHTE: Tensor, k_BKSE: Tensor, v_BKSE: Tensor, mask: Mask, softcap: float | None) -> Tensor:
+    if softcap is not None:
+        raise ValueError("the varlen kernel has no soft-cap")
+    kernel = _varlen()
+    if kernel is None or not native_bf16(q_BHTE.device):  # flash attention needs what came with bf16
+        return _flex(q_BHTE, k_BKSE, v_BKSE, mask, softcap)
     B, H, T, E = q_BHTE.shape
     documents = mask.documents or Documents(((0,),) * B, T)
     offsets = _offsets(documents, q_BHTE.device)
     q_NHE, k_NKE, v_NKE = (x.transpose(1, 2).reshape(B * T, -1, E) for x in (q_BHTE, k_BKSE, v_BKSE))
-    kernel = _varlen()
-    if softcap is not None or kernel is None:
-        raise ValueError("the varlen kernel is not in this torch, or was asked for a soft-cap")
     y_NHE = kernel(
         q_NHE,
         k_NKE,
