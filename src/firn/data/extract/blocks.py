@@ -12,7 +12,7 @@ from firn.data.compiled import TEXT as BYTES
 from firn.data.compiled import helper, kernel
 from firn.data.extract.hints import CLASS_HASHES, CLASS_MASKS, TEXT_HASHES, TEXT_HINTS, TEXT_MASKS
 from firn.data.extract.scan import END, KIND, PARENT, START, is_letter
-from firn.data.extract.tags import BLOCK, COUNT, OTHER, TAGS, TEXT, UNSEEN, hash_bytes, numbers
+from firn.data.extract.tags import BLOCK, COUNT, OTHER, TAGS, TEXT, UNSEEN, hash_table, numbers, table_of
 
 #: What a node stands within, one bit each, itself included.
 WITHIN = {
@@ -52,22 +52,21 @@ _HINTS = len(TEXT_HINTS)
 #: Columns of a block: its first and last text node, the element it stands in, the hash of its words.
 FIRST, FINAL, CONTAINER, WORD_HASH = range(4)
 
-_CLASS, _ID, _ROLE, _STYLE, _HIDDEN_ATTRIBUTE, _ARIA_HIDDEN, _ITEMPROP, _TYPE, _LABEL, _TESTID, _SHADOW = (
-    np.uint32(hash_bytes(name))
-    for name in (
-        b"class", b"id", b"role", b"style", b"hidden", b"aria-hidden", b"itemprop", b"type", b"aria-label",
-        b"data-testid",
-        b"shadowrootmode",
-    )
-)  # fmt: skip
+# What an attribute is read for.
+_NAMES, _CLASS, _STYLE, _HIDES, _ARIA_HIDDEN, _TYPE, _SHADOW = range(1, 8)
+_ATTRIBUTES = {
+    "class": _CLASS, "id": _NAMES, "role": _NAMES, "itemprop": _NAMES, "aria-label": _NAMES, "data-testid": _NAMES,
+    "style": _STYLE, "hidden": _HIDES, "aria-hidden": _ARIA_HIDDEN, "type": _TYPE, "shadowrootmode": _SHADOW,
+}  # fmt: skip
+_ATTRIBUTE_HASHES, _ATTRIBUTE_USES = hash_table(_ATTRIBUTES)
 # Classes of what KaTeX and MathJax draw with letters; the formula itself stands beside it.
-_KATEX, _MATHJAX, _MATHJAX_PREVIEW, _MATHJAX_SVG, _MATHJAX_HTML = (
-    np.uint32(hash_bytes(name))
-    for name in (b"katexhtml", b"mathjax", b"mathjaxpreview", b"mathjaxsvg", b"mathjaxchtml")
+_DRAWN_HASHES, _DRAWN = hash_table(
+    dict.fromkeys(("katexhtml", "mathjax", "mathjaxpreview", "mathjaxsvg", "mathjaxchtml"), 1)
 )
 _BR, _A, _HTML, _BODY, _SCRIPT, _TEMPLATE, _TITLE, _MATH_TAG = (
     TAGS[n] for n in "br a html body script template title math".split()
 )
+_ROOT = table_of("html body")
 _MOST_TITLE_WORDS = 64
 _DISPLAY_NONE = np.frombuffer(b"none", np.uint8)
 _MATH_TEX = np.frombuffer(b"math/tex", np.uint8)
@@ -188,29 +187,32 @@ def read_elements(data, nodes):  # type: ignore[no-untyped-def]
             name, start, stop, at = next_attribute(data, at, end)
             if at < 0:
                 break
-            if name in (_CLASS, _ID, _ROLE, _ITEMPROP, _LABEL, _TESTID):
+            use = lookup(_ATTRIBUTE_HASHES, _ATTRIBUTE_USES, name)
+            if use == 0:
+                continue
+            if use <= _CLASS:
                 found, letters = _hints_of(data, start, stop)
                 own |= found
-                if name == _CLASS:
+                if use == _CLASS:
                     tag = np.uint32((tag ^ letters) * np.uint32(16777619))
-                    if letters in (_KATEX, _MATHJAX, _MATHJAX_PREVIEW, _MATHJAX_SVG, _MATHJAX_HTML):
+                    if lookup(_DRAWN_HASHES, _DRAWN, letters):
                         bits |= _UNSEEN
-            elif name == _HIDDEN_ATTRIBUTE:
+            elif use == _HIDES:
                 bits |= _HIDDEN
-            elif name == _ARIA_HIDDEN:
+            elif use == _ARIA_HIDDEN:
                 if stop - start == 4:
                     bits |= _HIDDEN
-            elif name == _STYLE:
+            elif use == _STYLE:
                 if _holds(data, start, stop, _DISPLAY_NONE):
                     bits |= _HIDDEN
-            elif name == _TYPE and kind == _SCRIPT:
+            elif use == _TYPE and kind == _SCRIPT:
                 tex = _holds(data, start, stop, _MATH_TEX)
-            elif name == _SHADOW:
+            elif use == _SHADOW:
                 shadow = True
         if kind != OTHER:
             if not tex and not (kind == _TEMPLATE and shadow):
                 bits |= _WITHIN_OF_TAG[kind]
-            if kind in (_HTML, _BODY):
+            if _ROOT[kind]:
                 own = np.int64(0)
                 bits &= ~_HIDDEN
         if tex:

@@ -21,6 +21,7 @@ from firn.data.extract.scan import END, KIND, LAST, PARENT, START
 from firn.data.extract.tags import TAGS, TEXT
 
 _ATTRIBUTE = re.compile(r"""([^\s=/>"']+)(?:\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+)))?""")
+_NO_CHARACTER = re.compile(r"&#[0-9]{8,};?")
 _SPACES = re.compile(r"\s+")
 _LICENSE = re.compile(
     r"(?:https?:)?//(?:www\.)?(creativecommons\.org/(?:licenses|publicdomain)/[a-z+-]+(?:/\d\.\d)?)", re.I
@@ -33,7 +34,7 @@ _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8})*")
 _MAX_JSON, _MAX_MEMBERS = 1 << 18, 20_000
 # Elements are looked at up to these numbers: a page that has more is a list of them.
 _MOST_META, _MOST_TIMES, _MOST_BYLINES = 500, 50, 20_000
-_LONGEST_NAME = 120
+_LONGEST_NAME, _MOST_NAMES = 120, 10
 
 # JSON-LD types that stand for the page itself, best first.
 _TYPES = """
@@ -102,13 +103,19 @@ class Page:
     def all(self, tag: str, most: int) -> list[int]:
         return [int(i) for i in np.flatnonzero(self.nodes[KIND] == TAGS[tag])[:most]]
 
+    def holding(self, tag: str, word: bytes, most: int) -> list[int]:
+        """Elements of a tag in whose attributes `word` is written."""
+        found = np.flatnonzero(self.nodes[KIND] == TAGS[tag])[:most]
+        spans = zip(found.tolist(), self.nodes[START, found].tolist(), self.nodes[END, found].tolist(), strict=True)
+        return [node for node, start, end in spans if self.data.find(word, start, end) >= 0]
+
     def attributes(self, node: int) -> dict[str, str]:
         """Names in lower case; of an attribute given twice the first counts."""
         found: dict[str, str] = {}
         span = self.data[self.nodes[START, node] : self.nodes[END, node]][:10_000].decode("utf-8", "replace")
         for match in _ATTRIBUTE.finditer(span):
             value = match[2] or match[3] or match[4] or ""
-            found.setdefault(match[1].lower(), html.unescape(value) if "&" in value else value)
+            found.setdefault(match[1].lower(), unescape(value))
         return found
 
     def text(self, node: int, limit: int = 1_000) -> str:
@@ -134,8 +141,17 @@ class Page:
 _NO_TEXT = {TAGS["script"], TAGS["style"]}
 
 
+def unescape(text: str) -> str:
+    """Character references read, as HTML does."""
+    if "&" not in text:
+        return text
+    # Numbers that are no characters: Python refuses to read one of more than 4,300 digits.
+    return html.unescape(_NO_CHARACTER.sub("\ufffd", text))
+
+
 def clean(text: str) -> str:
-    return _SPACES.sub(" ", html.unescape(text)).strip()
+    """Character references read, white space collapsed."""
+    return _SPACES.sub(" ", unescape(text)).strip()
 
 
 def read_metadata(page: Page, url: str | None) -> Metadata:
@@ -147,7 +163,11 @@ def read_metadata(page: Page, url: str | None) -> Metadata:
             metas.setdefault(key.strip().lower(), content)
         elif attributes.get("http-equiv", "").lower() == "content-language":
             metas.setdefault("content-language", attributes.get("content", ""))
-    links = [page.attributes(node) for node in page.all("link", _MOST_META)]
+    links = [
+        page.attributes(node)
+        for word in (b"canon", b"creativecommons")
+        for node in page.holding("link", word, _MOST_META)
+    ]
     entity, types = _entity(page)
     return Metadata(
         title=_title(page, metas),
@@ -174,9 +194,7 @@ def _entity(page: Page) -> tuple[dict[str, Any], set[str]]:
     types: set[str] = set()
     best: dict[str, Any] = {}
     best_rank = len(_TYPES)
-    for node in page.all("script", _MOST_META):
-        if page.attributes(node).get("type", "").lower() != "application/ld+json":
-            continue
+    for node in page.holding("script", b"ld+json", _MOST_META):
         try:
             tree = json.loads(page.raw(node, _MAX_JSON) or "null", strict=False)
         except (ValueError, RecursionError):
@@ -184,7 +202,7 @@ def _entity(page: Page) -> tuple[dict[str, Any], set[str]]:
         for found in _objects(tree):
             kinds = found.get("@type")
             for kind in kinds if isinstance(kinds, list) else [kinds]:
-                name = str(kind).lower()
+                name = kind.lower() if isinstance(kind, str) else ""
                 types.add(name)
                 rank = _TYPES.index(name) if name in _TYPES else len(_TYPES)
                 if rank < best_rank:
@@ -194,10 +212,10 @@ def _entity(page: Page) -> tuple[dict[str, Any], set[str]]:
 
 def _objects(tree: Any) -> Iterator[dict[str, Any]]:
     """Objects at the top and in @graph, mainEntity and the like, not those that articles merely mention."""
-    waiting, seen = [tree], 0
-    while waiting and seen < _MAX_MEMBERS:
-        seen += 1
-        item = waiting.pop(0)
+    waiting = [tree]
+    for item in waiting:  # which grows meanwhile
+        if len(waiting) > _MAX_MEMBERS:
+            return
         if isinstance(item, list):
             waiting.extend(item[:1_000])
         elif isinstance(item, dict):
@@ -206,27 +224,31 @@ def _objects(tree: Any) -> Iterator[dict[str, Any]]:
 
 
 def _names(value: Any) -> list[str]:
-    """Names of persons or organisations in a JSON-LD value."""
-    if isinstance(value, str):
-        return [value]
-    if isinstance(value, dict):
-        return _names(value.get("name")) if isinstance(value.get("name"), str | list) else []
-    if isinstance(value, list):
-        return [name for item in value[:20] if isinstance(item, str | dict) for name in _names(item)]
-    return []
+    """Names of persons or organisations in a JSON-LD value: a name, an object with one, or a list of these."""
+    names = []
+    for item in value[:_MOST_NAMES] if isinstance(value, list) else [value]:
+        name = item.get("name") if isinstance(item, dict) else item
+        if isinstance(name, list) and name:
+            name = name[0]
+        if isinstance(name, str):
+            names.append(name)
+    return names
+
+
+def _string(entity: dict[str, Any], key: str) -> str:
+    value = entity.get(key)
+    return value if isinstance(value, str) else ""
 
 
 # -- the fields
 
 
 def _dates(page: Page, metas: dict[str, str], entity: dict[str, Any], url: str | None) -> Iterator[tuple[str, str]]:
-    if date := entity.get("datePublished"):
-        yield "json-ld", str(date)
+    yield "json-ld", _string(entity, "datePublished")
     for key in _DATE_KEYS:
         if key in metas:
             yield "meta", metas[key]
-    if date := entity.get("dateCreated") or entity.get("uploadDate"):
-        yield "json-ld", str(date)
+    yield "json-ld", _string(entity, "dateCreated") or _string(entity, "uploadDate")
     if url and (date := dates.in_address(url)):
         yield "url", date.isoformat()
     times = [(page.attributes(node), node) for node in page.all("time", _MOST_TIMES)]
@@ -243,8 +265,7 @@ def _late_dates(metas: dict[str, str], entity: dict[str, Any]) -> Iterator[tuple
     for key in ("article:modified_time", "og:updated_time", "last-modified", "datemodified"):
         if key in metas:
             yield "modified", metas[key]
-    if date := entity.get("dateModified"):
-        yield "modified", str(date)
+    yield "modified", _string(entity, "dateModified")
 
 
 def _title(page: Page, metas: dict[str, str]) -> str | None:
@@ -265,9 +286,7 @@ def _author(page: Page, metas: dict[str, str], entity: dict[str, Any]) -> str | 
     for names in (_names(entity.get("author")), *([metas.get(key, "")] for key in _AUTHOR_KEYS)):
         if author := _tidy(names):
             return author
-    for node in page.all("a", _MOST_BYLINES):
-        if b"author" not in page.data[page.nodes[START, node] : page.nodes[END, node]]:
-            continue
+    for node in page.holding("a", b"author", _MOST_BYLINES):
         attributes = page.attributes(node)
         declared = "author" in attributes.get("rel", "") + attributes.get("itemprop", "")
         if declared and (author := _tidy([page.text(node, 200)])):
@@ -281,7 +300,7 @@ def _tidy(names: list[str]) -> str | None:
         name = _BY.sub("", clean(name))
         if name and len(name) <= _LONGEST_NAME and name not in kept and not _NO_NAME.search(name):
             kept.append(name)
-    return ", ".join(kept[:10]) or None
+    return ", ".join(kept[:_MOST_NAMES]) or None
 
 
 def _canonical(links: list[dict[str, str]], metas: dict[str, str], url: str | None) -> str | None:
@@ -313,10 +332,7 @@ def _license(page: Page, links: list[dict[str, str]]) -> str | None:
         return None
     named: set[str] = set()
     linked: set[str] = set()
-    anchors = []
-    for node in page.all("a", _MOST_BYLINES):
-        if b"creativecommons.org/" in page.data[page.nodes[START, node] : page.nodes[END, node]]:
-            anchors.append(page.attributes(node))
+    anchors = [page.attributes(node) for node in page.holding("a", b"creativecommons.org/", _MOST_BYLINES)]
     for attributes in (*links, *anchors):
         if found := _LICENSE.search(attributes.get("href", "")):
             address = f"https://{found[1].lower()}/"

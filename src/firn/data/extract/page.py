@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import html as entities
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from firn.data.extract import dates, peers
 from firn.data.extract.blocks import DIGITS, FINAL, FIRST, WORDS, read_blocks, read_elements
 from firn.data.extract.features import features_of
 from firn.data.extract.maths import latex
-from firn.data.extract.metadata import Metadata, Page, read_metadata
+from firn.data.extract.metadata import Metadata, Page, read_metadata, unescape
 from firn.data.extract.model import keep
 from firn.data.extract.scan import KIND, scan
 from firn.data.extract.settings import Extracted, ExtractSettings, Refused
@@ -23,11 +23,11 @@ from firn.data.extract.write import MARK, write_blocks
 from firn.data.normalise import normalise
 
 _FORMULA = re.compile(f"{MARK}(\\d+){MARK}")
-_LINE_END = re.compile(r"[ \t]+$", re.MULTILINE)
 # Dates in the text: in lines of at most so many words and with a day's and a year's digits, so many blocks from the
 # main text's beginning and end.
 _DATE_WORDS, _DATE_DIGITS, _BEFORE, _AFTER, _MOST_DATES = 20, 5, 25, 10, 50
-_EMPTY_LINES = re.compile(r"\n{3,}")
+# Code may have two empty lines in a row.
+_EMPTY_LINES = re.compile(r"\n{4,}")
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def extract_page(html: str, settings: ExtractSettings, url: str | None) -> Extra
         main = finish(written.tobytes(), page)
     else:
         main = peers.METHODS[settings.method](html, page, depth)
-    published, method = dates.first((*said.dates, *_dates_beside(blocks, kept), *said.late_dates))
+    published, method = dates.first(chain(said.dates, _dates_beside(blocks, kept), said.late_dates))
     return Extracted(
         text=normalise(main).strip(),
         title=_field(said.title),
@@ -124,10 +124,8 @@ def block_texts(blocks: Blocks) -> list[str]:
 
 def finish(written: bytes, page: Page) -> str:
     """What `write_blocks` wrote, as text: entities read, formulas put in their places, spaces plain."""
-    found = written.decode("utf-8", "replace")
-    if "&" in found:
-        found = entities.unescape(found)
+    found = unescape(written.decode("utf-8", "replace"))
     if MARK in found:
         found = _FORMULA.sub(lambda mark: latex(page, int(mark[1])).replace(MARK, ""), found)
     found = found.replace("\xa0", " ")
-    return _EMPTY_LINES.sub("\n\n", _LINE_END.sub("", found))
+    return _EMPTY_LINES.sub("\n\n\n", "\n".join([line.rstrip(" \t") for line in found.split("\n")]))

@@ -18,6 +18,7 @@ from firn.data.extract.tags import (
     COUNT,
     ENDS_FOREIGN,
     ENDS_P,
+    FOREIGN,
     FORMATTING,
     HEADING,
     OTHER,
@@ -25,6 +26,7 @@ from firn.data.extract.tags import (
     TAGS,
     TEXT,
     VOID,
+    table_of,
 )
 from firn.data.extract.tags import TAG_HASHES as _HASHES
 from firn.data.extract.tags import TAG_NUMBERS as _NUMBERS
@@ -59,11 +61,14 @@ _HEAD, _BODY, _HTML, _BR, _SVG, _MATH, _TEMPLATE = (
 _FOREIGN_OBJECT, _DESC, _MTEXT, _ANNOTATION = (TAGS[n] for n in "foreignobject desc mtext annotation-xml".split())
 _PLAINTEXT, _NOSCRIPT, _H1 = TAGS["plaintext"], TAGS["noscript"], TAGS["h1"]
 # Parts of tables, whose end tags reach beyond cells.
-_IN_TABLE = np.zeros(COUNT, np.bool_)
-_IN_TABLE[[TAGS[n] for n in "caption colgroup thead tbody tfoot tr td th".split()]] = True
+_IN_TABLE = table_of("caption colgroup thead tbody tfoot tr td th")
 # What may stand in a head: anything else begins the body.
-_IN_HEAD = np.zeros(COUNT, np.bool_)
-_IN_HEAD[[TAGS[n] for n in "html head title meta link base script style noscript template".split()]] = True
+_IN_HEAD = table_of("html head title meta link base script style noscript template")
+_TERMS, _CELLS = table_of("dd dt"), table_of("td th")
+_ROW_GROUPS, _OPTIONS = table_of("tbody thead tfoot"), table_of("option optgroup")
+_ROOTS = table_of("html body")
+# Elements that do not stand within another of their kind.
+_ALONE = table_of("a button select")
 
 
 @helper
@@ -191,11 +196,9 @@ def _ended(stack, names, last, tag, hashed, barrier):  # type: ignore[no-untyped
         for heading in range(_H1 + 1, _H1 + 6):
             place = max(place, last[heading])
         return place if place >= barrier else np.int32(-1)
-    if tag in (_TABLE, _TEMPLATE, _SVG, _MATH):
-        return last[tag]
     if _IN_TABLE[tag]:  # looks beyond cells, but not beyond its table
         return last[tag] if last[tag] > last[_TABLE] else np.int32(-1)
-    if BARRIER[tag]:
+    if BARRIER[tag] or FOREIGN[tag]:
         return last[tag]
     return last[tag] if last[tag] >= barrier else np.int32(-1)
 
@@ -216,23 +219,23 @@ def _implied(stack, last, tag, barrier, depth):  # type: ignore[no-untyped-def]
             return outer if ENDS_FOREIGN[tag] else place
     if tag == _LI:
         place = _above(last[_LI], max(barrier, last[_UL], last[_OL], last[_MENU], last[_DIR]))
-    elif tag in (_DD, _DT):
+    elif _TERMS[tag]:
         place = _above(max(last[_DD], last[_DT]), max(barrier, last[_DL]))
     elif HEADING[tag]:
         if HEADING[stack[1, depth - 1]]:
             place = np.int32(depth - 1)
-    elif tag in (_TD, _TH):
+    elif _CELLS[tag]:
         place = _above(max(last[_TD], last[_TH], last[_CAPTION]), max(last[_TABLE], last[_TR]))
     elif tag == _TR:
         floor = max(last[_TABLE], last[_TBODY], last[_THEAD], last[_TFOOT])
         place = _above(last[_TR] if last[_TR] > floor else max(last[_TD], last[_TH], last[_CAPTION]), floor)
-    elif tag in (_TBODY, _THEAD, _TFOOT):
+    elif _ROW_GROUPS[tag]:
         place = max(last[_TBODY], last[_THEAD], last[_TFOOT])
         if place <= last[_TABLE]:
             place = _above(max(last[_TR], last[_CAPTION], last[_COLGROUP]), last[_TABLE])
-    elif tag in (_OPTION, _OPTGROUP):
+    elif _OPTIONS[tag]:
         place = _above(last[_OPTION], last[_SELECT])
-    elif tag in (_A, _BUTTON, _SELECT):
+    elif _ALONE[tag]:
         place = _above(last[tag], barrier)
         if tag == _A and place > 0 and _holds_block(stack, place, depth):
             place = np.int32(-1)
@@ -245,8 +248,8 @@ def _implied(stack, last, tag, barrier, depth):  # type: ignore[no-untyped-def]
 def scan(data, max_nodes, max_depth):  # type: ignore[no-untyped-def]
     """The tree of `data`: int32 [5, 1 + nodes] (rows KIND to END), the number of nodes and the greatest depth.
 
-    Node 0 is the document, which is not counted. Where more than max_nodes nodes or a depth over max_depth are met, reading stops there and
-    the number returned is over the limit. Runs of white space between tags are text nodes too.
+    Node 0 is the document, which is not counted. Where more than max_nodes nodes or a depth over max_depth are met,
+    reading stops there and the number returned is over the limit. White space between tags is a text node too.
     """
     room = min(max_nodes + 2, 1024 + data.size // 16)
     nodes = np.empty((5, room), np.int32)
@@ -318,7 +321,7 @@ def scan(data, max_nodes, max_depth):  # type: ignore[no-untyped-def]
         at = end + 1
         # -- end tags
         if closing:
-            if tag in (_BODY, _HTML, TEXT):
+            if _ROOTS[tag]:
                 continue
             if tag == _BR:
                 closing = False
@@ -341,7 +344,7 @@ def scan(data, max_nodes, max_depth):  # type: ignore[no-untyped-def]
             last[ended] = stack[2, depth]
             if barrier == depth:
                 barrier = stack[3, depth]
-            if ended in (_SVG, _MATH):
+            if FOREIGN[ended]:
                 foreign -= 1
         if closing:
             continue
@@ -375,7 +378,7 @@ def scan(data, max_nodes, max_depth):  # type: ignore[no-untyped-def]
         last[tag] = depth
         if tag != OTHER and BARRIER[tag]:
             barrier = depth
-        if tag in (_SVG, _MATH):
+        if FOREIGN[tag]:
             foreign += 1
         depth += 1
         deepest = max(deepest, depth)

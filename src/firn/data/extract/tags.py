@@ -29,54 +29,59 @@ COUNT = max(TAGS.values()) + 1
 
 
 def numbers(names: str) -> list[int]:
+    """The numbers of these tags."""
     return [TAGS[name] for name in names.split()]
 
 
-def _table(names: str) -> NDArray[np.bool_]:
+def table_of(names: str) -> NDArray[np.bool_]:
+    """bool [COUNT]: which tags are among these."""
     table = np.zeros(COUNT, np.bool_)
     table[numbers(names)] = True
     return table
 
 
 #: Elements without content (HTML Standard, section 13.1.2).
-VOID = _table("area base br col embed hr img input link meta param source track wbr frame")
+VOID = table_of("area base br col embed hr img input link meta param source track wbr frame")
 
 #: Elements whose content is text up to their end tag.
-RAW = _table("script style textarea title xmp iframe noembed noframes plaintext")
+RAW = table_of("script style textarea title xmp iframe noembed noframes plaintext")
 
 #: Elements that begin a line of their own.
-BLOCK = _table("""
+BLOCK = table_of("""
     html body p div h1 h2 h3 h4 h5 h6 hgroup header footer nav aside main article section address search ul ol menu li
     dl dt dd table caption thead tbody tfoot tr td th pre listing blockquote figure figcaption details summary dialog
     form fieldset legend center dir hr optgroup option select button marquee title
 """)
 
 #: Elements whose start ends an open paragraph (section 13.2.6.4.7).
-ENDS_P = _table("""
+ENDS_P = table_of("""
     address article aside blockquote center details dialog dir div dl fieldset figcaption figure footer form h1 h2 h3 h4
     h5 h6 header hgroup hr li dd dt listing main menu nav ol p pre search section summary table ul
 """)
 
 #: Elements that an end tag within them does not reach beyond (section 13.2.4.2, "has an element in scope").
-BARRIER = _table("html table td th caption template object applet marquee foreignobject")
+BARRIER = table_of("html table td th caption template object applet marquee foreignobject")
+
+#: Elements of other vocabularies.
+FOREIGN = table_of("svg math")
 
 #: Elements that end an open svg or math (section 13.2.6.5).
-ENDS_FOREIGN = _table("""
+ENDS_FOREIGN = table_of("""
     b big blockquote body br center code dd div dl dt em embed h1 h2 h3 h4 h5 h6 head hr i img li listing menu meta nobr
     ol p pre ruby s small span strong strike sub sup table tt u ul var
 """)
 
 #: Elements whose end tag does not end a block that began within them (the adoption agency, simplified).
-FORMATTING = _table("a b i em strong u s small big font tt code nobr strike span")
+FORMATTING = table_of("a b i em strong u s small big font tt code nobr strike span")
 
 #: Elements whose text nobody reads in the page.
-UNSEEN = _table("""
+UNSEEN = table_of("""
     head script style template iframe noembed noframes textarea svg canvas video audio object applet select
     datalist progress meter frameset title
 """)
 
-HEADING = _table("h1 h2 h3 h4 h5 h6")
-PREFORMATTED = _table("pre listing xmp textarea plaintext")
+HEADING = table_of("h1 h2 h3 h4 h5 h6")
+PREFORMATTED = table_of("pre listing xmp textarea plaintext")
 
 
 def hash_bytes(name: bytes) -> int:

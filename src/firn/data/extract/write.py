@@ -55,8 +55,8 @@ def _separator(nodes, lines, rows, before, after):  # type: ignore[no-untyped-de
         if a == b:
             return 0
         return 1 if nodes[KIND, a] == _LI and (b < nodes[LAST, a] or _near(nodes, a, b)) else 0
-    if kind in (_DD, _DT):
-        return 1 if a != b and nodes[PARENT, a] == nodes[PARENT, b] and kind == _DD else 0
+    if kind == _DD:
+        return 1 if a != b and nodes[PARENT, a] == nodes[PARENT, b] else 0
     return 0
 
 
