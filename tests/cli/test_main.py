@@ -120,6 +120,20 @@ def test_why_and_show_batch(runs: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert "window 3" in capsys.readouterr().out
 
 
+def test_rules_tells_what_another_limit_would_keep(tiny: Any, runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["rules", str(tiny.folder / "tiny.yaml"), "--try", "web:gopher.min_words=200"]
+    assert execute([*command, "--json"]) == 0
+    [trial] = lines(capsys.readouterr().out)
+    web = [row for row in trial["counts"] if row["source"] == "web" and row["language"] == "en"]
+    assert sum(row["kept_then"] for row in web) < sum(row["kept_now"] for row in web)
+    assert execute(command) == 0
+    shown = capsys.readouterr().out
+    assert "goes; gopher.min_words measures" in shown
+    assert "https://" in shown
+    assert execute(["rules", str(tiny.folder / "tiny.yaml"), "--try", "gopher.min_wrods=9"]) == 2
+    assert "did you mean 'gopher.min_words'" in capsys.readouterr().err
+
+
 def test_compare_gc_and_report(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert execute(["compare", "tiny", "tiny"]) == 0
     assert "The recipes are the same." in capsys.readouterr().out

@@ -196,6 +196,33 @@ def why(
         show.story(chapters)
 
 
+@app.command()
+def rules(
+    recipe: RecipeFile,
+    tries: Annotated[
+        list[str], typer.Option("--try", metavar="RULE=LIMIT", help="Another limit, or `off`; may be given again.")
+    ],
+    samples: Annotated[int, typer.Option(min=0, help="Documents shown per source and direction.")] = 3,
+    runs: Runs = RUNS,
+    as_json: Json = False,
+) -> None:
+    """Say what other limits would keep.
+
+    From the signals that a run of the recipe has measured; nothing runs again. By source and language, with documents
+    that would change sides. Name one source alone as `source:rule=limit`.
+
+    Example: firn rules recipes/quickstart.yaml --try gopher.min_words=100 --try web:gopher.stop_words=off
+    """
+    from firn.cli import show
+    from firn.run.rules_try import try_bounds
+
+    trial = try_bounds(_recipe(recipe, None), tries, runs, samples=samples)
+    if as_json:
+        _json_line(trial.to_json())
+    else:
+        show.trial(trial)
+
+
 @app.command("show-batch")
 def show_batch(
     name: Run,

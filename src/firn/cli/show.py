@@ -15,6 +15,7 @@ from firn.run.gc import Collected
 from firn.run.looking import BatchPart, Chapter
 from firn.run.pipeline import Outcome
 from firn.run.planning import Forecast
+from firn.run.rules_try import Trial
 from firn.run.status import RunStatus
 from firn.serve.numbers import count, duration, flops, share, size
 from firn.serve.page import Flow, Rung, Share
@@ -208,6 +209,29 @@ def _said(chapter: Chapter) -> str:
     if chapter.error:
         said += f": {chapter.error}"
     return said
+
+
+def trial(found: Trial) -> None:
+    """What other limits would keep."""
+    out = console()
+    out.print(f"with {', '.join(found.tries)}", markup=False)
+    table = _table("\nDocuments", "source", "language", ">measured", ">kept now", ">kept then", ">come back", ">go")
+    for row in found.counts:
+        numbers = (row.documents, row.kept_now, row.kept_then, row.returned, row.removed)
+        table.add_row(escape(row.source), escape(row.language), *map(count, numbers))
+    out.print(table)
+    if changed := {rule: pair for rule, pair in found.rules.items() if pair[0] != pair[1]}:
+        table = _table("\nRemoved first by", "rule", ">now", ">then")
+        for rule, (now, then) in changed.items():
+            table.add_row(escape(rule), count(now), count(then))
+        out.print(table)
+    for flip in found.flips:
+        said = "comes back" if flip.kept_then else "goes"
+        measured = "" if flip.value is None else f" measures {flip.value:.4g}"
+        limit = "" if flip.limit is None else f", limit {flip.limit:.4g}"
+        out.print(f"\n{flip.source}: {said}; {flip.rule}{measured}{limit}", markup=False)
+        out.print(f"  {flip.url or flip.id}", markup=False, soft_wrap=True)
+        out.print(Text("  " + visible(flip.excerpt).replace("\n", "⏎"), style="dim"), soft_wrap=True)
 
 
 def batch(parts: Sequence[BatchPart], step: int) -> None:
