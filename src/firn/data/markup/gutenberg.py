@@ -216,13 +216,14 @@ def _joined(lines: Sequence[str]) -> str:
         return lines[0].strip()
     margin = min(len(line) - len(line.lstrip()) for line in lines)
     body = [line[margin:] for line in lines]
-    indented = sum(line.startswith(" ") for line in body[1:])
+    indented = sum(line.startswith("  ") for line in body[1:])
     short = sum(len(line) < _FULL_LINE for line in body[:-1])
     wide_gaps = sum("   " in line.strip() for line in body)
     if indented or wide_gaps > 1 or short * 4 > len(body) - 1:
         return "\n".join(body)
     joined = body[0]
     for line in body[1:]:
+        line = line.strip()
         joined += line if joined.endswith(("--", "—")) else f" {line}"
     return joined
 

@@ -246,22 +246,25 @@ class _Jats(Renderer):
         if self.include.captions:
             self.end_line()
             caption = element.first("caption")
-            parts = [_content(element.first("label")), self.inline(caption.first("title") if caption else None)]
-            for child in caption.elements() if caption else ():
-                if child.name != "title":
-                    parts.append(self.inline(child))
+            parts = [_content(element.first("label")), *self._caption(caption)]
             self.add(sentences(part for part in parts if not _FILE_TYPE.fullmatch(part)))
             for child in element.elements():
                 if child.name not in ("label", "caption"):
                     self.walk(Element("", {}, [child]))
             self.end_line()
 
+    def _caption(self, caption: Element | None) -> list[str]:
+        """The caption's title, and each of its paragraphs."""
+        if caption is None:
+            return []
+        title = caption.first("title")
+        rest = self.captured(Element("", {}, [child for child in caption.children if child is not title]))
+        return [self.inline(title), *(one_line(block.text) for block in rest)]
+
     def table(self, element: Element) -> None:
         caption = element.first("caption")
         if self.include.captions:
-            title = self.inline(caption.first("title") if caption else None)
-            rest = [self.inline(child) for child in caption.elements() if child.name != "title"] if caption else []
-            self.add(sentences([_content(element.first("label")), title, *rest]))
+            self.add(sentences([_content(element.first("label")), *self._caption(caption)]))
         if self.include.tables:
             for child in element.elements():
                 if child.name not in ("label", "caption"):

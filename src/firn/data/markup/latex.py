@@ -32,9 +32,12 @@ from firn.data.markup.render import BREAK, fenced, table
 from firn.data.markup.tex import VERBATIM, Expander
 from firn.data.markup.work import Block, Work, one_line
 
+# The first line of a document, but for pictures and parts that are documents only to be set alone.
+_DOCUMENT = re.compile(r"^[^%\n]*\\document(?:class|style)\s*(?:\[[^\]]*\])?\s*\{(?!standalone|subfiles)", re.MULTILINE)
 _REFERENCE = re.compile("\x01([^\x01]*)\x01")
 _LENGTH = re.compile(
-    r"\s*=?\s*[-+]?[\d.]*\s*(?:true)?(?:pt|cm|mm|in|em|ex|bp|pc|dd|sp|mu)?(?:plus[\d.]*\w*|minus[\d.]*\w*)*"
+    r"\s*=?\s*[-+]?[\d.]*\s*(?:true)?(?:pt|cm|mm|in|em|ex|bp|pc|dd|sp|mu)?"
+    r"(?:\s*(?:plus|minus)\s*[\d.]+\s*(?:pt|cm|mm|in|em|ex|fil+)?)*\s*"
 )
 _BREAKS = re.compile(f" ?{BREAK} ?")
 _ROWS = re.compile(r"\\\\|\\tabularnewline|\\cr")
@@ -59,7 +62,7 @@ def work(files: Mapping[str, str], main: str, include: Include) -> Work:
 def main_file(files: Mapping[str, str]) -> str | None:
     """The file that a document begins with: it has a class and a body and is included by no other."""
     mains = [name for name, text in files.items() if "\\begin{document}" in text and name.endswith((".tex", ".ltx"))]
-    classes = [name for name in mains if re.search(r"^[^%\n]*\\document(?:class|style)", files[name], re.MULTILINE)]
+    classes = [name for name in mains if _DOCUMENT.search(files[name])]
     plain = [name for name, text in files.items() if name.endswith(".tex") and re.search(r"\\bye\b|\\end\s*$", text)]
     found = classes or mains or plain or [name for name in files if name.endswith(".tex")]
     # Nearest to the top, then that which says most.
@@ -69,8 +72,7 @@ def main_file(files: Mapping[str, str]) -> str | None:
 def main_files(files: Mapping[str, str]) -> list[str]:
     """All files that are documents of their own: first the one that main_file gives, then others by name."""
     one = main_file(files)
-    whole = re.compile(r"^[^%\n]*\\document(?:class|style)\s*(?:\[[^\]]*\])?\s*\{(?!standalone|subfiles)", re.MULTILINE)
-    others = [name for name, text in sorted(files.items()) if name.endswith(".tex") and whole.search(text)]
+    others = [name for name, text in sorted(files.items()) if name.endswith(".tex") and _DOCUMENT.search(text)]
     return [one, *(name for name in others if name != one)] if one else []
 
 
@@ -176,7 +178,7 @@ class _Latex(TokenReader):
     def _length(self) -> None:
         """A length after a register of plain TeX, with its unit, perhaps in several tokens."""
         at, text = self._at, ""
-        while self._at < len(self._tokens) and self._tokens[self._at][0] not in "\\{}$&#\x00[" and self._at < at + 6:
+        while self._at < len(self._tokens) and self._tokens[self._at][0] not in "\\{}$&#\x00[" and self._at < at + 12:
             text += self._tokens[self._at]
             self._at += 1
         rest = text[_LENGTH.match(text).end() :] if text else ""  # type: ignore[union-attr]
@@ -194,9 +196,9 @@ class _Latex(TokenReader):
     def _heading(self, name: str, token: str) -> None:
         self._optional()
         level = HEADINGS[name]
-        title = self.inline(self._argument())
         self._end_line()
         self._hidden = False
+        title = self.inline(self._argument())
         if not token.endswith("*"):
             self._sections[level] += 1
             self._sections[level + 1 :] = [0] * (6 - level)

@@ -133,7 +133,8 @@ def _blocks(text: str, include: Callable[[str], str | None]) -> list[Block]:
             continue
         heading = _ATX.match(lines[at])
         under = _SETEXT.match(lines[at + 1]) if at + 1 < len(lines) and lines[at].strip() and not heading else None
-        if under and ((prose and prose[-1].strip()) or "|" in lines[at] or lines[at].lstrip()[:1] in "-*>#"):
+        after_text = bool(prose and prose[-1].strip()) and under is not None and under[1][0] == "-"
+        if under and (after_text or "|" in lines[at] or lines[at].lstrip()[:1] in "-*>#"):
             under = None  # the end of a longer paragraph, a table, a rule
         if heading or under:
             found += _prose("\n".join(prose))

@@ -346,8 +346,12 @@ class Expander:
                 continue
             found: list[str] = []
             depth = 0
-            while self._waiting and not (depth == 0 and tuple(reversed(self._waiting[-len(end) :])) == end):
+            while self._waiting and not (depth == 0 and self._follows(end)):
                 token = self._waiting.pop()
+                if not depth and token[0] not in "\\{}" and end[0] in token[1:]:  # within a run of characters
+                    before, _, after = token.partition(end[0])
+                    self._waiting += [after, end[0]] if after else [end[0]]
+                    token = before
                 depth += (token == "{") - (token == "}")
                 found.append(token)
             if self._waiting:
@@ -358,20 +362,27 @@ class Expander:
                 arguments.append([])
         return arguments
 
+    def _follows(self, end: tuple[str, ...]) -> bool:
+        """Whether the tokens that come next are these; a longer run of characters is divided for it."""
+        token = self._waiting[-1]
+        if token != end[0] and token[0] == end[0][0] and token.startswith(end[0]) and token[0] not in "\\$":
+            self._waiting[-1:] = [token[len(end[0]) :], end[0]]
+        return tuple(reversed(self._waiting[-len(end) :])) == end
+
     def _begin(self) -> None:
         name = self._plain()
         if name in self._environments:
             begin, _ = self._environments[name]
             self._call(begin)
         else:
-            self._out += ["\\begin", "{", name, "}"]
+            self._out += ["\\begin", "{", *([name] if name else []), "}"]
 
     def _end(self) -> None:
         name = self._plain()
         if name in self._environments:
             self._put_back(self._environments[name][1])
         else:
-            self._out += ["\\end", "{", name, "}"]
+            self._out += ["\\end", "{", *([name] if name else []), "}"]
 
     def _csname(self) -> None:
         name = ""

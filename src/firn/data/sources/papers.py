@@ -5,7 +5,7 @@ ledger is a paper; papers within a paper (decision letters, responses) are rows 
 The files of one LaTeX paper are those in and below the folder of its main file. What is no paper's file by its name
 (pictures, PDF) is passed over, and counted in the shard's notes.
 Rules: `papers.link`, `papers.outside` (a name that leads out of its archive), `papers.too_large`, `papers.not_a_paper`
-(XML of another kind, LaTeX without a document, README and LICENSE), `papers.no_text`. What is malformed, or a bomb, fails.
+(other XML, LaTeX without a document, README and LICENSE), `papers.no_text`. What is malformed, or a bomb, fails.
 """
 
 from __future__ import annotations

@@ -1,0 +1,388 @@
+"""Plain text, Markdown, EPUB, PDF, archives and reading orders of books."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import zipfile
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from firn.data.markup import archive, booktree, epub, gutenberg, markdown, parts, pdf
+from firn.data.markup.archive import Member, Unread
+from firn.data.markup.work import Block, MarkupError
+
+HEADER = """The Project Gutenberg EBook of Snow, by A. Writer
+
+Title: Snow
+Author: A. Writer
+Release Date: May, 1999 [EBook #42]
+Language: French
+
+*** START OF THIS PROJECT GUTENBERG EBOOK SNOW ***
+
+
+Produced by Someone
+
+
+"""
+BOOK = """SNOW
+
+By A. Writer
+
+
+
+CHAPTER I
+
+It fell all night, and in the morning the whole of the valley lay
+under it--_white_ and still, as far as anybody could see or walk in
+an hour.
+
+    Roses are red,
+    Violets are blue.
+
+[Illustration: A valley.]
+
+* * * * *
+
+
+CHAPTER II
+
+It melted.
+
+
+
+INDEX
+
+Snow, 1
+"""
+FOOTER = """
+
+End of the Project Gutenberg EBook of Snow, by A. Writer
+
+*** END OF THIS PROJECT GUTENBERG EBOOK SNOW ***
+The licence.
+"""
+OLD_HEADER = (
+    "Project Gutenberg's Etext of Snow\n*BEFORE!*\n*END*THE SMALL PRINT! FOR PUBLIC DOMAIN ETEXTS*Ver.04*END*\n\n\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("header", "footer"),
+    [
+        (HEADER, FOOTER),
+        (HEADER.replace("THIS", "THE").replace("*** START", "***START"), FOOTER.replace("THIS", "THE")),
+        (HEADER.replace("SNOW ***", "SNOW\nOR ICE ***"), "\n\nThe End of Project Gutenberg's Snow\n"),
+        (OLD_HEADER, "\n\n\nEnd of Project Gutenberg's Snow, by A. Writer\n"),
+        (HEADER.replace("\n", "\r\n"), FOOTER.replace("\n", "\r\n")),
+    ],
+)
+def test_header_and_licence_of_project_gutenberg(header: str, footer: str) -> None:
+    book = BOOK.replace("\n", "\r\n") if "\r" in header else BOOK
+    made = gutenberg.work(header + book + footer)
+    found = parts.chapters(made.blocks)
+    assert [(part.title, part.matter) for part in found] == [
+        ("SNOW", "front"), ("CHAPTER I", "body"), ("CHAPTER II", "body"), ("INDEX", "back"),
+    ]  # fmt: skip
+    assert [block.text for block in found[1].blocks] == [
+        "CHAPTER I",
+        "It fell all night, and in the morning the whole of the valley lay under it—white and still, as far as anybody "
+        "could see or walk in an hour.",
+        "Roses are red,\nViolets are blue.",
+        "A valley.",
+    ]
+    if header.startswith("The"):
+        assert (made.title, made.language, made.license) == ("Snow", "fr", "public-domain")
+        assert made.meta == {"author": "A. Writer", "released": "May, 1999", "gutenberg": "42"}
+        assert made.published is None  # a release of an old book is not when it was written
+
+
+def test_lines_stay_where_they_are_if_asked() -> None:
+    assert "valley lay\nunder it" in "\n".join(block.text for block in gutenberg.work(BOOK, unwrap=False).blocks)
+
+
+@given(st.text(alphabet="aI. \n*_[]=-CHAPTERX", max_size=300))
+def test_no_word_of_a_text_is_lost(text: str) -> None:
+    def letters(text: str) -> str:
+        return "".join(filter(str.isalpha, text.upper())).replace("ILLUSTRATION", "")
+
+    made = gutenberg.work(text)
+    assert letters("".join(block.text for block in made.blocks)) == letters(text)
+    assert [b for part in parts.chapters(made.blocks) for b in part.blocks] == made.blocks
+
+
+MARKDOWN = """---
+title: "On Snow"
+date: 2021-02-03
+license: CC-BY-4.0
+---
+<!-- hidden -->
+Firn {#sec:firn}
+====
+:label:`sec_firn`
+
+See [the guide](http://a.b/(c)_d "t"), [this][ref] [@doi:10.1/x; @b], <https://x.y> and :numref:`fig_core`.
+An ![core of `ice`](core.png){#fig:core width="3in"} in <em>snow</em>; a < b and `<kept>` and $x<y$.
+
+[ref]: http://z
+
+## Code ##
+
+```{.python .input}
+%%tab all
+def f(): # <tag> [a](b)
+    return 1
+```
+
+```toc
+chapter
+```
+
+    * * *
+"""
+
+
+def test_markdown() -> None:
+    made = markdown.work(MARKDOWN)
+    assert made.title == "On Snow"
+    assert (made.license, made.published and made.published.year) == ("CC-BY-4.0", 2021)
+    assert made.text == (
+        "# On Snow\n\n# Firn\n\nSee the guide, this, https://x.y and the figure.\n"
+        "An core of `ice` in snow; a < b and `<kept>` and $x<y$.\n\n## Code\n\n```python\n"
+        "def f(): # <tag> [a](b)\n    return 1\n```\n\n    * * *"
+    )
+
+
+def test_listings_take_lines_from_other_files_that_are_there() -> None:
+    text = "```rust\n{{#rustdoc_include ../a.rs:1:2}}\n# use hidden;\n#[derive(Debug)]\n```\n\n{{#include gone.md}}\n"
+    made = markdown.work(text, {"../a.rs": "fn main() {}\n"}.get)
+    assert made.text == "```rust\nfn main() {}\nuse hidden;\n#[derive(Debug)]\n```"
+
+
+def test_yaml_that_unfolds_is_not_read() -> None:
+    bomb = "---\na: &a [x,x]\nb: &b [*a,*a]\ntitle: T\n---\ntext\n"
+    made = markdown.work(bomb)
+    assert (made.title, made.text) == ("", "text")
+
+
+@given(st.text(alphabet="#`~-[]()!<>{}@:$*\n ax|=%&\x02\"'", max_size=120))
+def test_any_markdown_is_read(text: str) -> None:
+    assert "\x02" not in markdown.work(text).text
+
+
+def packed(files: dict[str, bytes], compression: int = zipfile.ZIP_DEFLATED) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", compression) as book:
+        for name, data in files.items():
+            book.writestr(name, data)
+    return out.getvalue()
+
+
+def epub_of(*pages: bytes, metadata: bytes = b"") -> dict[str, bytes]:
+    items = b"".join(
+        b'<item id="p%d" href="a%%20b/%d.xhtml" media-type="application/xhtml+xml"/>' % (n, n)
+        for n in range(len(pages))
+    )
+    spine = b"".join(b'<itemref idref="p%d"/>' % n for n in reversed(range(len(pages))))
+    return {
+        "META-INF/container.xml": b'<container><rootfiles><rootfile full-path="E/p.opf"/></rootfiles></container>',
+        "E/p.opf": b'<package><metadata xmlns:dc="d"><dc:title>Snow</dc:title><dc:language>en</dc:language>' + metadata
+        + b"</metadata><manifest>" + items + b"</manifest><spine>" + spine + b"</spine></package>",
+        **{f"E/a b/{n}.xhtml": page for n, page in enumerate(pages)},
+    }  # fmt: skip
+
+
+def test_an_epub_is_read_in_the_order_of_its_spine() -> None:
+    pages = (b"<html><body><h1>Two</h1><p>b</p></body></html>", b"<html><body><h1>One</h1><p>a</body></html>",
+             b'<html xmlns:epub="e"><body epub:type="frontmatter"><p>Title page</p></body></html>')  # fmt: skip
+    metadata = b"<dc:rights>CC BY-SA 3.0</dc:rights><dc:date>2012-05-06</dc:date>"
+    work, found = epub.read(packed(epub_of(*pages, metadata=metadata)))
+    assert [(c.path, c.part.title, c.part.matter) for c in found] == [
+        ("E/a b/2.xhtml", "", "front"), ("E/a b/1.xhtml", "One", "body"), ("E/a b/0.xhtml", "Two", "body"),
+    ]  # fmt: skip
+    assert [b.text for b in found[1].part.blocks] == ["One", "a"]
+    assert (work.title, work.language, work.license, work.published and work.published.year) == (
+        "Snow",
+        "en",
+        "CC-BY-SA-3.0",
+        2012,
+    )
+    free = epub.read(
+        packed(epub_of(b"<p>x</p>", metadata=b"<dc:rights>Public domain</dc:rights><dc:date>2012</dc:date>"))
+    )[0]
+    assert (free.published, free.meta["edition"]) == (None, "2012-01-01")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"PK\x03\x04",
+        packed({"a": b""}),
+        packed(epub_of(b"<p>" + b" " * (100 << 20) + b"</p>")),  # a bomb
+        packed({**epub_of(b"<p/>"), "E/a b/0.xhtml": b"<a/>"})[:-30],
+        packed({k: v.replace(b"a%20b/0.xhtml", b"../../../etc/passwd") for k, v in epub_of(b"<p>x</p>").items()}),
+    ],
+)
+def test_hostile_epubs_are_refused(data: bytes) -> None:
+    with pytest.raises(MarkupError):
+        epub.read(data)
+
+
+def tarred(mode: str = "w:gz") -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode=mode) as target:  # type: ignore[call-overload]
+
+        def add(name: str, data: bytes = b"", **more: object) -> None:
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            for key, value in more.items():
+                setattr(info, key, value)
+            target.addfile(info, io.BytesIO(data))
+
+        add("./good/a.xml", b"<a/>")
+        add("../../evil.xml", b"x")
+        add("/etc/evil.xml", b"x")
+        add("c:\\evil.xml", b"x")
+        add("link.xml", type=tarfile.SYMTYPE, linkname="/etc/passwd")
+        add("hard.xml", type=tarfile.LNKTYPE, linkname="good/a.xml")
+        add("device", type=tarfile.CHRTYPE)
+        add("big.xml", b"x" * 5_000)
+        add("skipped.png", b"x" * 5_000)
+        add("last.xml", b"<b/>")
+    return out.getvalue()
+
+
+def seen(data: bytes, name: str, limit: int = 1_000) -> list[tuple[str, str | None]]:
+    found = archive.members(io.BytesIO(data), name, limit, lambda name: name.endswith(".xml"))
+    return [(m.name, m.data.decode() if isinstance(m, Member) else m.rule) for m in found]
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz", "w:bz2", "w:xz"])
+def test_members_of_a_tar(mode: str) -> None:
+    assert seen(tarred(mode), "a.tar") == [
+        ("good/a.xml",
+         "<a/>"), ("../../evil.xml", "outside"), ("/etc/evil.xml", "outside"), ("c:\\evil.xml", "outside"),
+        ("link.xml", "link"), ("hard.xml", "link"), ("big.xml", "too_large"), ("last.xml", "<b/>"),
+    ]  # fmt: skip
+
+
+def test_members_of_a_zip() -> None:
+    data = packed({"good/a.xml": b"<a/>", "../evil.xml": b"x", "big.xml": b"x" * 5_000, "skipped.png": b""})
+    assert seen(data, "a.zip") == [("good/a.xml", "<a/>"), ("../evil.xml", "outside"), ("big.xml", "too_large")]
+
+
+def test_archives_that_unpack_to_too_much_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archive, "_FREE", 1 << 20)
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz") as target:
+        info = tarfile.TarInfo("bomb.png")
+        info.size = 64 << 20
+        target.addfile(info, io.BytesIO(bytes(info.size)))
+    with pytest.raises(MarkupError, match="times its size"):
+        seen(out.getvalue(), "a.tar.gz")
+    with pytest.raises(MarkupError, match="times its size"):
+        seen(packed({f"{n}.xml": bytes(900_000) for n in range(4)}), "a.zip", 1 << 20)
+    for cut in (tarred()[:-40], b"no archive at all" * 100, tarred("w:xz")[:200]):
+        with pytest.raises(MarkupError):
+            seen(cut, "a.tar.gz")
+    assert isinstance(next(iter(archive.members(io.BytesIO(tarred()), "a.tar", 1))), Unread)
+
+
+def test_reading_orders() -> None:
+    def order(files: dict[str, str]) -> list[str]:
+        return [entry.name for entry in booktree.reading_order(files, files.__getitem__)]
+
+    summary = (
+        "# Book\n\n[Hello](hello.md)\n\n- [One](one.md)\n  - [Deep](d/deep.md#x)\n- [Draft]()\n- [Gone](gone.md)\n"
+    )
+    files = {"src/SUMMARY.md": summary, "src/one.md": "", "src/hello.md": "", "src/d/deep.md": "", "src/not.md": ""}
+    entries = booktree.reading_order(files, files.__getitem__)
+    assert [(e.name, e.above) for e in entries] == [
+        ("src/hello.md", ()),
+        ("src/one.md", ()),
+        ("src/d/deep.md", ("One",)),
+    ]
+    toc = "```toc\n:maxdepth: 1\n\nb\nch/index\n```\n"
+    assert order({"index.md": toc, "b.md": "", "ch/index.md": "```toc\nz\na\n```", "ch/z.md": "", "ch/a.md": ""}) == [
+        "index.md", "b.md", "ch/index.md", "ch/z.md", "ch/a.md",
+    ]  # fmt: skip
+    assert order({"_toc.yml": "root: intro\nchapters:\n- file: b\n- file: a\n", "a.md": "", "b.md": "",
+        "intro.md": ""}) == [
+        "intro.md", "b.md", "a.md",
+    ]  # fmt: skip
+    assert order({"ch10.md": "", "ch2.md": "", "appendix.md": "", "preface.md": ""}) == [
+        "preface.md", "ch2.md", "ch10.md", "appendix.md",
+    ]  # fmt: skip
+    assert order({"index.md": "```toc\nindex\n```"}) == ["index.md"]
+
+
+def test_every_block_is_in_one_part() -> None:
+    blocks = [
+        Block("T", 1),
+        Block("x"),
+        Block("Book I", 2),
+        Block("Chapter 1", 2),
+        Block("a"),
+        Block("Chapter 2", 2),
+        Block("b"),
+    ]
+    found = parts.chapters(blocks)
+    assert [(p.title, p.matter) for p in found] == [
+        ("T", "front"),
+        ("Book I: Chapter 1", "body"),
+        ("Chapter 2", "body"),
+    ]
+    assert [b for p in found for b in p.blocks] == blocks
+
+
+def pdf_of(*pages: list[str]) -> bytes:
+    """A PDF of lines of text, one page after the other."""
+    objects = [b"<</Type/Catalog/Pages 2 0 R>>", b"", b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>"]
+    kids = []
+    for lines in pages:
+        stream = b"BT /F1 10 Tf 72 720 Td 14 TL " + b" ".join(f"({line}) Tj T*".encode() for line in lines) + b" ET"
+        objects.append(b"<</Length %d>>stream\n%s\nendstream" % (len(stream), stream))
+        objects.append(
+            b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 612 792]/Contents %d 0 R/Resources<</Font<</F1 3 0 R>>>>>>"
+            % len(objects)
+        )
+        kids.append(b"%d 0 R" % len(objects))
+    objects[1] = b"<</Type/Pages/Count %d/Kids[%s]>>" % (len(kids), b" ".join(kids))
+    out = io.BytesIO(b"%PDF-1.4\n")
+    out.seek(0, 2)
+    places = []
+    for number, body in enumerate(objects, 1):
+        places.append(out.tell())
+        out.write(b"%d 0 obj\n%s\nendobj\n" % (number, body))
+    start = out.tell()
+    out.write(
+        b"xref\n0 %d\n0000000000 65535 f \n" % (len(objects) + 1) + b"".join(b"%010d 00000 n \n" % p for p in places)
+    )
+    out.write(b"trailer<</Size %d/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF" % (len(objects) + 1, start))
+    return out.getvalue()
+
+
+def test_a_pdf_loses_its_furniture_and_gets_its_words_back() -> None:
+    pytest.importorskip("pypdfium2")
+    kinds = ["powder", "crust", "slush", "firn", "rime"]
+    pages = [
+        [
+            "A History of Snow",
+            f"The {kind} that fell on the fields is re-",
+            f"markable for its {kind} names.",
+            f"{number}",
+        ]
+        for number, kind in enumerate(kinds, 1)
+    ]
+    work, (part,) = pdf.read(pdf_of(*pages))
+    text = "\n".join(block.text for block in part.blocks)
+    assert "History" not in text
+    assert "The slush that fell on the fields is remarkable for its slush names." in text
+    assert work.meta["pages"] == 5
+    for data in (b"", b"%PDF-1.4 nothing", pdf_of(["x"])[:100]):
+        with pytest.raises(MarkupError):
+            pdf.read(data)

@@ -1,0 +1,216 @@
+"""The source `papers`: files, folders and archives of papers, whole and hostile."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import re
+import sys
+import tarfile
+import zipfile
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from firn.core.engine import LocalEngine
+from firn.core.hashing import document_id
+from firn.core.store import Store
+from firn.data import read
+from firn.data.extract import ExtractSettings
+from firn.data.markup import elsevier, mathml, xml
+from firn.data.markup.jats import Include
+from firn.data.sources import PapersSource
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from shards import Inline
+from shards import read as table
+
+Rows = list[dict[str, Any]]
+ARTICLE = (
+    b"<article><front><article-meta><title-group><article-title>%s</article-title></title-group></article-meta></front>"
+    b"<body><p>%s</p></body></article>"
+)
+LATEX = "\\documentclass{article}\\title{%s}\\begin{document}\\input{body}\\end{document}"
+
+
+def run(store: Path, *paths: str | Path, **settings: Any) -> tuple[Rows, Rows]:
+    """Documents and ledger rows."""
+    engine = Inline(Store(store))
+    source = PapersSource(paths=tuple(map(str, paths)), **settings)
+    manifests = engine.run(read.tasks("mine", source, ExtractSettings(), engine))  # type: ignore[arg-type]
+    documents = [row for m in manifests for row in table(engine.store, m).to_pylist()]
+    ledger = [row for m in manifests for row in table(engine.store, m, "ledger").to_pylist()]
+    return documents, ledger
+
+
+def tarred(files: dict[str, bytes], mode: str = "w:gz") -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode=mode) as target:  # type: ignore[call-overload]
+        for name, data in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            target.addfile(info, io.BytesIO(data))
+    return out.getvalue()
+
+
+def folder(root: Path) -> Path:
+    """Papers of all kinds."""
+    (root / "tex" / "parts").mkdir(parents=True)
+    (root / "review").mkdir()
+    (root / "a.xml").write_bytes(ARTICLE % (b"A", b"alpha"))
+    (root / "b.nxml.gz").write_bytes(gzip.compress(ARTICLE % (b"B", b"beta")))
+    (root / "other.xml").write_bytes(b"<html><body/></html>")
+    (root / "broken.xml").write_bytes(b"<article><front>")
+    (root / "bomb.xml").write_bytes(b'<!DOCTYPE a [<!ENTITY a "aa"><!ENTITY b "&a;&a;">]><a>&b;</a>')
+    (root / "tex" / "1707.08043.tex").write_text(LATEX % "L")
+    (root / "tex" / "body.tex").write_text("lambda \\input{parts/more}")
+    (root / "tex" / "parts" / "more.tex").write_text("mu")
+    (root / "note.md").write_text("---\ntitle: N\ndate: 2020-02-02\n---\nnu\n")
+    (root / "README.md").write_text("about")
+    (root / "review" / "metadata.yaml").write_text("title: R\nlang: en\n")
+    (root / "review" / "02.b.md").write_text("## B\n\nsecond\n")
+    (root / "review" / "01.a.md").write_text("## A\n\nfirst [@doi:10.1/x]\n")
+    (root / "review" / "90.back-matter.md").write_text("## References\n")
+    (root / "picture.png").write_bytes(b"x")
+    (root / "link.xml").symlink_to("/etc/hostname")
+    source = tarred(
+        {"main.tex": (LATEX % "T").encode(), "body.tex": b"tau", "._main.tex": b"\x00", "fig.pdf": b"%PDF-"}
+    )
+    (root / "2004.14974.gz").write_bytes(source)
+    (root / "single.gz").write_bytes(gzip.compress(b"\\documentclass{a}\\begin{document}sigma\\end{document}"))
+    (root / "pmc.tar.gz").write_bytes(
+        tarred({"x/c.nxml": ARTICLE % (b"C", b"chi"), "x/c.jpg": b"", "../e.xml": b"", "2001.00001.gz": source})
+    )
+    with zipfile.ZipFile(root / "more.zip", "w") as target:
+        target.writestr("z/d.xml", ARTICLE % (b"D", b"delta"))
+    (root / "cut.tar.gz").write_bytes(tarred({"a.xml": b"<a/>" * 9_000})[:60])
+    return root
+
+
+def test_every_kind_of_paper(tmp_path: Path) -> None:
+    documents, ledger = run(tmp_path / "store", folder(tmp_path / "papers"))
+    texts = {row["address"]: row["text"] for row in documents}
+    assert texts == {
+        "a.xml": "# A\n\nalpha",
+        "b.nxml.gz": "# B\n\nbeta",
+        "tex": "# L\n\nlambda mu",
+        "note.md": "# N\n\nnu",
+        "review": "# R\n\n## A\n\nfirst\n\n## B\n\nsecond",
+        "2004.14974.gz": "# T\n\ntau",
+        "single.gz": "sigma",
+        "pmc.tar.gz#x/c.nxml": "# C\n\nchi",
+        "pmc.tar.gz#2001.00001.gz": "# T\n\ntau",
+        "more.zip#z/d.xml": "# D\n\ndelta",
+    }
+    others = {row["address"]: (row["verdict"], row["rule"]) for row in ledger if row["verdict"] != "kept"}
+    assert others == {
+        "other.xml": ("removed", "papers.not_a_paper"),
+        "README.md": ("removed", "papers.not_a_paper"),
+        "broken.xml": ("failed", None),
+        "bomb.xml": ("failed", None),
+        "link.xml": ("removed", "papers.link"),
+        "pmc.tar.gz#../e.xml": ("removed", "papers.outside"),
+        "cut.tar.gz": ("failed", None),
+    }
+    by = {row["address"]: row for row in documents}
+    arxiv = by["2004.14974.gz"]
+    assert (arxiv["group"], arxiv["url"]) == ("arXiv:2004.14974", "https://arxiv.org/abs/2004.14974")
+    assert (arxiv["published"], arxiv["date_method"]) == (datetime(2020, 4, 1, tzinfo=UTC), "arXiv number")
+    assert by["note.md"]["published"] == datetime(2020, 2, 2, tzinfo=UTC)
+    assert by["a.xml"]["id"] == document_id("a.xml", 0, ARTICLE % (b"A", b"alpha"))
+    assert all(row["crawled"] is None for row in documents)
+
+
+def test_sizes_are_limits(tmp_path: Path) -> None:
+    root = tmp_path / "papers"
+    root.mkdir()
+    (root / "big.xml").write_bytes(ARTICLE % (b"A", b"x" * 2_000))
+    (root / "bomb.gz").write_bytes(gzip.compress(bytes(200 << 20)))
+    (root / "in.tar").write_bytes(tarred({"big.xml": ARTICLE % (b"A", b"x" * 2_000)}, "w"))
+    documents, ledger = run(tmp_path / "store", root, max_bytes=1_000)
+    assert documents == []
+    assert {row["address"]: (row["rule"], row["verdict"]) for row in ledger} == {
+        "big.xml": ("papers.too_large", "removed"),
+        "in.tar#big.xml": ("papers.too_large", "removed"),
+        "bomb.gz": (None, "failed"),
+    }
+
+
+def test_two_workers_write_what_one_does(tmp_path: Path) -> None:
+    root = folder(tmp_path / "papers")
+    hashes = []
+    for workers in (1, 2):
+        with LocalEngine(Store(tmp_path / f"store{workers}"), workers=workers) as engine:
+            source = PapersSource(paths=(str(root),))
+            manifests = engine.run(read.tasks("mine", source, ExtractSettings(), engine))
+            hashes.append([(m.fingerprint, sorted(f.hash for f in m.files.values())) for m in manifests])
+    assert hashes[0] == hashes[1]
+
+
+def test_articles_of_plos(tmp_path: Path, shared_data: Callable[[str], Path]) -> None:
+    documents, _ = run(tmp_path, shared_data("papers/plos.tar.gz"))
+    assert len(documents) == 122
+    text = "\n\n".join(row["text"] for row in documents)
+    assert len(text) > 5_000_000
+    prose = re.sub(r"\$\$?[^$]*\$\$?", "", text)
+    assert not re.search(r"</?(?:p|xref|italic|sec|fig|title|sub|sup)\b|&[a-z]+;", prose)
+    assert all(row["published"] and row["url"] for row in documents)
+    assert sum(row["license"] is not None for row in documents) >= 121
+    assert Counter(row["date_method"] for row in documents) == {"article metadata": 122}
+
+
+def test_words_of_elsevier_articles_are_the_reference_s(shared_data: Callable[[str], Path]) -> None:
+    """Word F1 (multiset of \\w+, lower case) against the text that the corpus gives for each article, which has neither
+    captions nor tables and writes formulas without LaTeX."""
+
+    def words(text: str) -> Counter[str]:
+        return Counter(re.findall(r"\w+", text.lower()))
+
+    articles: dict[str, bytes] = {}
+    references: dict[str, str] = {}
+    with tarfile.open(shared_data("papers/oa-stm.tar.gz")) as archive:
+        for member in archive:
+            name = member.name.rsplit("/", 1)[-1]
+            if name.endswith(".norm-xml"):
+                articles[name[:-9]] = archive.extractfile(member).read()  # type: ignore[union-attr]
+            elif "SimpleText_auto" in member.name and name.endswith(".txt"):
+                references[name[:-4]] = archive.extractfile(member).read().decode()  # type: ignore[union-attr]
+    scores = []
+    for name, reference in sorted(references.items())[::4]:
+        made = elsevier.work(xml.parse(articles[name]), Include(captions=False, tables=False, funding=True))
+        ours, theirs = words(made.text), words(reference)
+        scores.append(2 * (ours & theirs).total() / (ours.total() + theirs.total()))
+    assert sum(scores) / len(scores) > 0.94
+    assert sorted(scores)[len(scores) // 2] > 0.96
+
+
+def test_formulas_of_elsevier_articles_are_balanced(shared_data: Callable[[str], Path]) -> None:
+    with tarfile.open(shared_data("papers/oa-stm.tar.gz")) as archive:
+        member = next(m for m in archive if m.name.endswith("S0001870813003265.norm-xml"))
+        root = xml.parse(archive.extractfile(member).read())  # type: ignore[union-attr]
+    formulas = [mathml.latex(math) for math in root.all("math")]
+    assert len(formulas) > 1_000
+    for formula in formulas:
+        plain = formula.replace("\\{", "").replace("\\}", "")
+        assert plain.count("{") == plain.count("}")
+        assert not re.search(r"\\[a-zA-Z]+(?=[\u0370-\u03ff])", formula)
+
+
+def test_arxiv_sources(tmp_path: Path, shared_data: Callable[[str], Path]) -> None:
+    documents, ledger = run(tmp_path, shared_data("papers/s2orc-latex"))
+    assert [row["verdict"] for row in ledger] == ["kept", "kept"]
+    text = next(row["text"] for row in documents if row["group"] == "arXiv:1911.02782")
+    assert text.startswith(
+        "# S2ORC: The Semantic Scholar Open Research Corpus\n\n## Abstract\n\nWe introduce S2ORC, a large"
+    )
+    assert "| PubMed Central (OA) | 2.6M | full text | yes | PubMed | bio, med |" in text
+    assert "AAN (Radev et al., 2009)" in text
+    assert "Färber (2019)" in text
+    assert "$$J = \\frac{|N_1 \\cap N_2|}{|N_1 \\cup N_2|}$$" in text
+    for row in documents:
+        prose = re.sub(r"```.*?```|\$\$?[^$]*\$\$?", "", row["text"], flags=re.DOTALL)
+        assert not re.findall(r"\\[a-zA-Z]+", prose)
+        assert json.loads(row["meta"])["format"] == "latex"
