@@ -145,9 +145,11 @@ def test_a_module_of_openstax() -> None:
         xml.parse(
             b"<document xmlns:m='m'><title>Means</title><content><para>See <link target-id='f'/>.</para><figure id='f'>"
             b"<media alt='x'/><caption>Dots.</caption></figure><note><title>Film</title><iframe/></note><exercise>"
-            b"<problem><para>What is 1+1?</para></problem><solution><para>Two.</para></solution></exercise><code display='block'"
+            b"<problem><para>What is 1+1?</para></problem><solution><para>Two.</para></solution></exercise>"
+            b"<code display='block'"
             b" lang='python'>if x:\n    y</code><para>The <code>int()</code> of <m:math><m:mi>x</m:mi></m:math></para>"
-            b"</content><glossary><definition><term>mean</term><meaning>the average</meaning></definition></glossary></document>"
+            b"</content><glossary><definition><term>mean</term><meaning>the average</meaning></definition>"
+            b"</glossary></document>"
         )
     )
     assert made.text == (

@@ -16,6 +16,15 @@ from firn.data.sources.pydocs import PydocsSource
 from firn.data.sources.warc import WarcSource
 from firn.data.sources.wikipedia import WikipediaSource
 
-__all__ = ["BooksSource", "CodeSource", "FilesSource", "PapersSource", "PydocsSource", "Source", "WarcSource", "WikipediaSource"]
+__all__ = [
+    "BooksSource",
+    "CodeSource",
+    "FilesSource",
+    "PapersSource",
+    "PydocsSource",
+    "Source",
+    "WarcSource",
+    "WikipediaSource",
+]
 
 Source = WarcSource | BooksSource | CodeSource | FilesSource | PapersSource | PydocsSource | WikipediaSource
