@@ -226,6 +226,13 @@ def test_hostile_pages_come_back(page: str) -> None:
     assert len(found.text) <= len(page)
 
 
+def test_features_do_not_depend_on_how_many_blocks_are_looked_at_together() -> None:
+    blocks = read_page(article("<ul>" + "<li>one<li>two<br><br>three" * 20 + "</ul>"))
+    number = len(blocks.counts)
+    pieces = [blocks.features(low, min(low + 7, number)) for low in range(0, number, 7)]
+    assert np.array_equal(np.concatenate(pieces), blocks.features(0, number))
+
+
 @pytest.mark.parametrize("method", ["resiliparse", "trafilatura"])
 def test_other_methods_refuse_what_they_would_not_come_back_from(method: str) -> None:
     chosen = ExtractSettings(method=method)  # type: ignore[arg-type]

@@ -159,12 +159,16 @@ def ancestors(nodes, sums):  # type: ignore[no-untyped-def]
     types.Array(types.int64, 2, "C"),
     types.Array(types.float32, 2, "C"),
     types.Array(types.boolean, 1, "C"),
+    types.int64,
+    types.int64,
 )
-def features_of(nodes, within, hints, path, blocks, counts, kinds):  # type: ignore[no-untyped-def]
-    """float32 [blocks, NUMBER], in the order of FEATURES. kinds: bool [PAGE_KINDS]; the rest as the scan and
-    `firn.data.extract.blocks` return them."""
+def features_of(nodes, within, hints, path, blocks, counts, kinds, low, high):  # type: ignore[no-untyped-def]
+    """float32 [high - low, NUMBER]: of the blocks from `low` to `high`, in the order of FEATURES.
+
+    kinds: bool [PAGE_KINDS]; the rest as the scan and `firn.data.extract.blocks` return them, of the whole page.
+    """
     number = blocks.shape[1]
-    out = np.zeros((number, NUMBER), np.float32)
+    out = np.zeros((high - low, NUMBER), np.float32)
     if number == 0:
         return out
     sentences = sentence_words(counts)
@@ -185,7 +189,6 @@ def features_of(nodes, within, hints, path, blocks, counts, kinds):  # type: ign
     path_group = _group(paths)
     alike = np.zeros((number, 4))
     copies = np.zeros(number)
-    seen = np.zeros(number)
     first_h1 = -1
     first_title = -1
     items = headings = largest = repeated = 0.0
@@ -219,9 +222,9 @@ def features_of(nodes, within, hints, path, blocks, counts, kinds):  # type: ign
         before[b + 1, 0] = before[b, 0] + counts[b, _WORDS]
         before[b + 1, 1] = before[b, 1] + counts[b, _LINK_WORDS]
         before[b + 1, 2] = before[b, 2] + sentences[b]
-    for b in range(number):
+    for b in range(low, high):
         c = counts[b]
-        row = out[b]
+        row = out[b - low]
         words = c[_WORDS]
         container = blocks[CONTAINER, b]
         first = blocks[FIRST, b]
@@ -274,8 +277,7 @@ def features_of(nodes, within, hints, path, blocks, counts, kinds):  # type: ign
         row[at + 6] = 0 if first_h1 < 0 else min(max(b - first_h1, -50), 50)
         row[at + 7] = 0 if first_title < 0 else (1 if b >= first_title else -1)
         row[at + 8] = _log(copies[text_group[b]])
-        row[at + 9] = seen[text_group[b]]
-        seen[text_group[b]] = 1
+        row[at + 9] = text_group[b] != b
         same = alike[path_group[b]]
         row[at + 10] = _log(same[0])
         row[at + 11] = _ratio(same[1], total)
@@ -314,10 +316,10 @@ def features_of(nodes, within, hints, path, blocks, counts, kinds):  # type: ign
                 else:
                     row[at] = -1
                 at += 6
-        low, high = max(0, b - 5), min(number, b + 6)
-        row[at] = _ratio(before[high, 2] - before[low, 2], before[high, 0] - before[low, 0])
-        row[at + 1] = _log(before[high, 0] - before[low, 0])
-        row[at + 2] = _ratio(before[high, 1] - before[low, 1], before[high, 0] - before[low, 0])
+        start, stop = max(0, b - 5), min(number, b + 6)
+        row[at] = _ratio(before[stop, 2] - before[start, 2], before[stop, 0] - before[start, 0])
+        row[at + 1] = _log(before[stop, 0] - before[start, 0])
+        row[at + 2] = _ratio(before[stop, 1] - before[start, 1], before[stop, 0] - before[start, 0])
         at += 3
         row[at] = _log(total)
         row[at + 1] = _log(number)

@@ -81,8 +81,3 @@ def best_set(found: NDArray[np.float64], words: NDArray[np.float64]) -> NDArray[
     if expected[best] >= LEAST_EXPECTED:
         kept[order[: best + 1]] = True
     return kept
-
-
-def keep(features: NDArray[np.float32], words: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """bool [blocks]: which blocks are the main text. features: `features_of`; words: of each block."""
-    return best_set(probabilities(features, *load()), words)

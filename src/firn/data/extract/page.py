@@ -15,7 +15,7 @@ from firn.data.extract.blocks import DIGITS, FINAL, FIRST, WORDS, read_blocks, r
 from firn.data.extract.features import features_of
 from firn.data.extract.maths import latex
 from firn.data.extract.metadata import Metadata, Page, read_metadata, unescape
-from firn.data.extract.model import keep
+from firn.data.extract.model import Trees, best_set, load, probabilities
 from firn.data.extract.scan import KIND, scan
 from firn.data.extract.settings import Extracted, ExtractSettings, Refused
 from firn.data.extract.tags import TEXT
@@ -26,24 +26,44 @@ _FORMULA = re.compile(f"{MARK}(\\d+){MARK}")
 # Dates in the text: in lines of at most so many words and with a day's and a year's digits, so many blocks from the
 # main text's beginning and end.
 _DATE_WORDS, _DATE_DIGITS, _BEFORE, _AFTER, _MOST_DATES = 20, 5, 25, 10, 50
+# The features of so many blocks are in memory at once; few pages have more.
+_AT_ONCE = 1 << 15
 # Code may have two empty lines in a row.
 _EMPTY_LINES = re.compile(r"\n{4,}")
 
 
 @dataclass(frozen=True)
 class Blocks:
-    """The blocks of a page. within: uint64 [nodes]; table: int64 [4, blocks]; features: float32 [blocks, FEATURES];
-    counts: float32 [blocks, COUNTS]."""
+    """The blocks of a page. Per node: within, hints, path (see `read_elements`); table: int64 [4, blocks]; counts:
+    float32 [blocks, COUNTS]; kinds: what the page says it is."""
 
     page: Page
     within: NDArray[np.uint64]
+    hints: NDArray[np.int64]
+    path: NDArray[np.uint32]
     table: NDArray[np.int64]
-    features: NDArray[np.float32]
     counts: NDArray[np.float32]
+    kinds: NDArray[np.bool_]
 
     @property
     def words(self) -> NDArray[np.float64]:
         return self.counts[:, WORDS].astype(np.float64)
+
+    def features(self, low: int, high: int) -> NDArray[np.float32]:
+        """float32 [high - low, FEATURES]: of the blocks from `low` to `high`."""
+        nodes, table = self.page.nodes, self.table
+        found: NDArray[np.float32] = features_of(
+            nodes, self.within, self.hints, self.path, table, self.counts, self.kinds, low, high
+        )
+        return found
+
+    def kept(self, trees: Trees) -> NDArray[np.bool_]:
+        """bool [blocks]: which are the main text."""
+        found = np.empty(len(self.counts))
+        for low in range(0, found.size, _AT_ONCE):
+            high = min(low + _AT_ONCE, found.size)
+            found[low:high] = probabilities(self.features(low, high), *trees)
+        return best_set(found, self.words)
 
 
 def extract_page(html: str, settings: ExtractSettings, url: str | None) -> Extracted:
@@ -59,7 +79,7 @@ def extract_page(html: str, settings: ExtractSettings, url: str | None) -> Extra
     page = Page(data, nodes)
     said = read_metadata(page, url)
     blocks = _blocks(page, text, said)
-    kept = keep(blocks.features, blocks.words)
+    kept = blocks.kept(load())
     if settings.method == "firn":
         written, _ = write_blocks(text, nodes, blocks.within, blocks.table, kept)
         main = finish(written.tobytes(), page)
@@ -100,8 +120,7 @@ def _field(value: str | None) -> str | None:
 def _blocks(page: Page, text: NDArray[np.uint8], metadata: Metadata) -> Blocks:
     container, within, hints, path = read_elements(text, page.nodes)
     table, counts = read_blocks(text, page.nodes, container, within)
-    features = features_of(page.nodes, within, hints, path, table, counts, metadata.kinds)
-    return Blocks(page, within, table, features, counts)
+    return Blocks(page, within, hints, path, table, counts, metadata.kinds)
 
 
 def read_page(html: str, url: str | None = None) -> Blocks:

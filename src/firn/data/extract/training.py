@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from firn.data import charset, http
 from firn.data.extract.features import FEATURES
 from firn.data.extract.labels import labels, words_of
-from firn.data.extract.model import MODEL, Trees, best_set, probabilities
+from firn.data.extract.model import MODEL, Trees
 from firn.data.extract.page import Blocks, block_texts, read_page
 
 FOLDS = 5
@@ -82,6 +82,10 @@ class Sample:
     @cached_property
     def blocks(self) -> Blocks:
         return read_page(self.html, self.url)
+
+    @cached_property
+    def features(self) -> NDArray[np.float32]:
+        return self.blocks.features(0, len(self.blocks.counts))
 
     @cached_property
     def texts(self) -> list[str]:
@@ -164,7 +168,7 @@ def fit(samples: Sequence[Sample]) -> Trees:
             seed = int(hashlib.md5(sample.name.encode(), usedforsecurity=False).hexdigest()[:8], 16)
             chosen = np.sort(np.random.default_rng(seed).choice(number, _BLOCKS_OF_A_PAGE, replace=False))
         weight = size**_WEIGHT_POWER
-        features.append(sample.blocks.features[chosen])
+        features.append(sample.features[chosen])
         shares.append(share[chosen])
         weights.append(weight[chosen] / weight.sum() * number / len(chosen))
     weight = np.concatenate(weights)
@@ -219,8 +223,7 @@ def cross_validate(samples: Sequence[Sample]) -> dict[str, NDArray[np.bool_]]:
     for fold in range(FOLDS):
         trees = fit([s for s in samples if s.fold != fold])
         for sample in (s for s in samples if s.fold == fold):
-            blocks = sample.blocks
-            kept[sample.name] = best_set(probabilities(blocks.features, *trees), blocks.words)
+            kept[sample.name] = sample.blocks.kept(trees)
     return kept
 
 
