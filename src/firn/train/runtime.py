@@ -12,6 +12,7 @@ from typing import Any, Literal
 import torch
 
 from firn.core.errors import ResumeError
+from firn.model.precision import native_bf16
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def choose(precision: Literal["auto", "fp32", "bf16"], device: str | None = None
         device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     kind: Any = torch.device(device).type
     if precision == "auto":
-        precision = "bf16" if has_native_bf16(kind) else "fp32"
+        precision = "bf16" if native_bf16(kind) else "fp32"
     return Runtime(kind, device_name(kind), precision, torch.get_num_threads(), torch.__version__)
 
 
@@ -70,16 +71,6 @@ def resume(saved: Mapping[str, Any], device: str | None = None) -> tuple[Runtime
     ]
     warning = f"the run goes on, but not bit for bit: {', '.join(differing)}" if differing else None
     return Runtime(here.device, here.name, runtime.precision, runtime.threads, here.library), warning
-
-
-def has_native_bf16(device: str) -> bool:
-    """Whether the device multiplies bf16 matrices faster than fp32 ones."""
-    if device == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    if device == "cpu" and platform.machine().lower() in ("x86_64", "amd64"):
-        # Without AVX512-BF16 or AMX, bf16 is emulated and many times slower than fp32.
-        return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
-    return False
 
 
 def device_name(device: str) -> str:
