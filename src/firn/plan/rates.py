@@ -49,6 +49,11 @@ DEFAULTS: dict[str, Rate] = {
     "cluster-reduce": Rate({"groups": 0.1}, seconds=1e-7),
     "cluster": Rate({_VERDICTS: 2.0}, seconds=1e-6),
     "dedup": Rate({"documents": 1.0, "ledger": 0.03}, {"documents": 0.95}, 1e-7),
+    "decontaminate-index": Rate({"items": 0.2, "grams": 1.0}, seconds=1e-6),
+    "decontaminate-match": Rate({"matches": 0.01, "elsewhere": 0.01}, seconds=1e-7),
+    "decontaminate-common": Rate({"common": 0.1}, seconds=1e-7),
+    "decontaminate": Rate({"documents": 1.0, "ledger": 0.03, "found": 0.01}, {"documents": 1.0}, 1e-7),
+    "pii": Rate({"documents": 1.0, "ledger": 0.03, "found": 0.01}, {"documents": 1.0}, 3e-7),
     "tokenizer": Rate({"tokenizer": 0.1}, seconds=6e-7),
     "tokens": Rate(
         {"train": 1.7, "train_index": 0.05, "validation": 0.03, "validation_index": 0.01, "ledger": 0.02},

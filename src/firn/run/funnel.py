@@ -13,7 +13,7 @@ from firn.core.store import Manifest, Store
 from firn.serve.page import Flow, Sample
 
 #: Stages that keep a ledger, in the order in which a document meets them.
-LEDGERS = ("read", "filter", "dedup", "tokens")
+LEDGERS = ("read", "filter", "dedup", "decontaminate", "pii", "tokens")
 _VERDICTS = ("kept", "changed", "split", "merged", "removed", "failed")
 # Examples are looked for in so many shards of a source at most.
 _SHARDS = 8

@@ -1,10 +1,11 @@
 """From recipe to tokens: which stages there are and what each reads. Whoever wants to know firn may begin here.
 
-    raw files ─ read ─ measure ─ filter ─┐                   ┌─ tokenizer
-                                         ├─ cluster ─ dedup ─┤     │
-    raw files ─ read ─ measure ─ filter ─┘                   └─ tokens
+    raw files ─ read ─ measure ─ filter ─┐                                         ┌─ tokenizer
+                                         ├─ cluster ─ dedup ─ decontaminate ─ pii ─┤     │
+    raw files ─ read ─ measure ─ filter ─┘                                         └─ tokens
 
-Each stage is made shard by shard; only `cluster` and `tokenizer` look at all shards at once.
+Each stage is made shard by shard; only `cluster`, `decontaminate` and `tokenizer` look at all shards at once.
+`decontaminate` and `pii` are there where the recipe asks for them.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from firn.core.engine import LocalEngine
 from firn.core.stage import Input, Task
 from firn.core.store import Manifest
 from firn.data import filter, measure, read
+from firn.data.decontaminate import decontaminate
 from firn.data.dedup import deduplicate
+from firn.data.pii import stage as pii
 from firn.run.recipe import Recipe
 from firn.tokens import bpe, encode
 
@@ -38,9 +41,14 @@ def documents(recipe: Recipe, engine: LocalEngine) -> Documents:
     signals = engine.run([measured(recipe, *row) for row in zip(sources, found, strict=True)])
     kept = engine.run([filtered(recipe, *row) for row in zip(sources, found, signals, strict=True)])
 
-    survivors = deduplicate(engine, kept, recipe.dedup_settings)
-    tokenizer = engine.run([bpe.task(recipe.tokenizer_settings, survivors)])[0]
-    tokens = engine.run(encode.tasks(recipe.tokens_settings, survivors, tokenizer))
+    clean = deduplicate(engine, kept, recipe.dedup_settings)
+    after = {"dedup": clean}
+    if recipe.decontaminate is not None:
+        after["decontaminate"] = clean = decontaminate(engine, clean, recipe.decontaminate)
+    if recipe.pii is not None:
+        after["pii"] = clean = engine.run([pii.task(recipe.pii, shard) for shard in clean])
+    tokenizer = engine.run([bpe.task(recipe.tokenizer_settings, clean)])[0]
+    tokens = after["tokens"] = engine.run(encode.tasks(recipe.tokens_settings, clean, tokenizer))
 
     stages = {"read": found, "measure": signals, "filter": kept}
     shards = {
@@ -51,10 +59,10 @@ def documents(recipe: Recipe, engine: LocalEngine) -> Documents:
     }
     # By content: a shard found in the store may have been made from another one of the same documents.
     owner = {Input(m, ("documents",)).identity: name for name in shards for m in shards[name]["filter"]}
-    for survivor, token in zip(survivors, tokens, strict=True):
-        name = owner[survivor.inputs[0]["identity"]]
-        shards[name].setdefault("dedup", []).append(survivor)
-        shards[name].setdefault("tokens", []).append(token)
+    for row in zip(*after.values(), strict=True):
+        name = owner[row[0].inputs[0]["identity"]]
+        for stage, shard in zip(after, row, strict=True):
+            shards[name].setdefault(stage, []).append(shard)
     return Documents(shards, tokenizer, tokens)
 
 

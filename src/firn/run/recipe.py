@@ -15,8 +15,10 @@ from pydantic import Field, model_validator
 
 from firn.core.settings import Settings
 from firn.core.split import SplitSettings
+from firn.data.decontaminate import DecontaminateSettings
 from firn.data.dedup import DedupSettings
 from firn.data.extract import ExtractSettings
+from firn.data.pii.settings import PiiSettings
 from firn.data.rules import RulesSettings
 from firn.data.sources import (
     BooksSource,
@@ -132,6 +134,10 @@ class Recipe(Settings):
     """How web pages become text."""
     dedup: Annotated[DedupSettings, PLACED] = DedupSettings()
     """Which documents count as copies of others."""
+    decontaminate: DecontaminateSettings | None = None
+    """Evaluation sets that are kept out of training; null: none."""
+    pii: PiiSettings | None = None
+    """Which personal data is replaced, and by what; null: none is."""
     split: SplitSettings = SplitSettings()
     """Which documents are held out for validation."""
     tokenizer: Annotated[TokenizerSettings, PLACED] = TokenizerSettings()
