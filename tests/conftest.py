@@ -9,12 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 if TYPE_CHECKING:
     from firn.run.pipeline import Outcome
 
 DATA = Path(os.environ.get("FIRN_TEST_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+
+# No test depends on how fast the machine is.
+hypothesis.settings.register_profile("firn", deadline=None)
+hypothesis.settings.load_profile("firn")
 
 # pytest's importlib mode puts no folder on the path.
 sys.path.insert(0, str(Path(__file__).parent))

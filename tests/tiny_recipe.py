@@ -22,6 +22,7 @@ import torch
 from firn.core import engine as engine_module
 from firn.core import faults
 from firn.core.errors import FirnError
+from firn.core.store import Store
 from firn.run.pipeline import Outcome, run
 from firn.run.recipe import load
 
@@ -131,10 +132,11 @@ def run_tiny(folder: Path, runs: Path, *overrides: str, workers: int = 2) -> Out
 
 
 def shards(runs: Path) -> dict[str, list[str]]:
-    """Stage/fingerprint -> hashes of the contents of its files, of every shard in the store of `runs`."""
-    from firn.core.store import Store
+    """Stage/fingerprint -> hashes of the contents of its files, of every shard that a run makes in the store of `runs`.
 
-    manifests = Store(runs / "store").manifests()
+    The index that `why` makes when it is first asked is left out.
+    """
+    manifests = (m for m in Store(runs / "store").manifests() if not m.stage.startswith("why"))
     return {f"{m.stage}/{m.fingerprint}": sorted(f"{n} {e.hash}" for n, e in m.files.items()) for m in manifests}
 
 
