@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from firn.core.progress import Progress
+from firn.train.metrics import finite
 
 _BARS = "▁▂▃▄▅▆▇█"
 _CURVE = 40
@@ -51,9 +52,8 @@ class Display:
     def show(self, record: dict[str, Any]) -> None:
         """Take in one record."""
         if self._progress.mode == "json":
-            print(
-                json.dumps({"event": "train", "steps": self._steps, **record}, default=str), flush=True, file=sys.stdout
-            )
+            event = finite({"event": "train", "steps": self._steps, **record})
+            print(json.dumps(event, default=str), flush=True, file=sys.stdout)
         elif self._progress.mode != "quiet":
             getattr(self, f"_{record['kind']}", lambda record: None)(record)
 

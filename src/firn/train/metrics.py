@@ -41,7 +41,7 @@ class Metrics:
     def record(self, kind: str, step: int, **values: Any) -> Record:
         """Write one record and return it."""
         record = {"kind": kind, "step": step, **values}
-        self._lines.write(json.dumps(_finite(record), allow_nan=False).encode() + b"\n")
+        self._lines.write(json.dumps(finite(record), allow_nan=False).encode() + b"\n")
         self._events.write(step, dict(_scalars(kind, values)))
         return record
 
@@ -106,14 +106,14 @@ def _lines(path: Path) -> Iterable[Record]:
             continue
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
     """The same value with floats that JSON cannot spell as text."""
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
+        return {key: finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
+        return [finite(item) for item in value]
     return value
 
 
