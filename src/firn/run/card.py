@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import firn
+from firn.model.hf_config import unexportable
 from firn.run.recipe import Recipe
 from firn.serve.numbers import count, size
 from firn.tokens.batch import total_steps, total_tokens
@@ -30,10 +31,7 @@ A base model trained from scratch with firn {firn.__version__}: {model.preset} s
 {model.width}, context {model.context} tokens, a vocabulary of {corpus.vocab_size:,}. It continues text; it was not
 taught to follow instructions, and it repeats what its sources say, right or wrong.
 
-```python
-from transformers import AutoModelForCausalLM, AutoTokenizer
-model, tokenizer = (kind.from_pretrained("path/to/this/folder") for kind in (AutoModelForCausalLM, AutoTokenizer))
-```
+{_opening(recipe)}
 
 Each document of the training text began after an end-of-text token; give one before a prompt.
 
@@ -48,6 +46,16 @@ repository), {recipe.split.validation:.1%} of them.
 
 Corpus {corpus.identity}.
 """
+
+
+def _opening(recipe: Recipe) -> str:
+    """How the folder is opened: with transformers where it has the shape, else with firn alone, and why."""
+    if reason := unexportable(recipe.model):
+        return f"It opens in firn alone ({reason}): `firn generate path/to/this/folder PROMPT`."
+    return """```python
+from transformers import AutoModelForCausalLM, AutoTokenizer
+model, tokenizer = (kind.from_pretrained("path/to/this/folder") for kind in (AutoModelForCausalLM, AutoTokenizer))
+```"""
 
 
 def _kind(recipe: Recipe, source: str) -> str:
