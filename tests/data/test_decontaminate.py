@@ -135,6 +135,17 @@ def test_some_other_words_in_an_item_do_not_hide_it(tmp_path: Path) -> None:
     assert ledger[0]["value"] == pytest.approx(42 / 48)
 
 
+def test_a_question_is_found_without_its_answer_and_a_long_answer_without_its_question(tmp_path: Path) -> None:
+    item = {"question": prose(1, 25), "hint": prose(2, 37), "answer": prose(3, 80)}
+    store = Store(tmp_path / "store")
+    rows = [row(key, f"{prose(50, 40)} {text} {prose(51, 40)}") for key, text in item.items()]
+    manifest, ledger = clean(store, [*rows, row("all", " ".join(item.values()))], settings(tmp_path, [item]))
+    assert [entry["verdict"] for entry in ledger] == ["removed", "kept", "removed", "removed"]
+    found = {entry["id"]: entry for entry in report(store, [manifest]).to_pylist()}
+    assert len(found) == 3
+    assert [found[r["id"]]["field"] for r in (rows[0], rows[2])] == [1, 2]
+
+
 def test_numbers_tell_items_apart(tmp_path: Path) -> None:
     item = {"question": "Tom has 12 apples and buys 1,500 more at the market, how many does he have now?"}
     store = Store(tmp_path / "store")
@@ -204,10 +215,11 @@ def test_files_and_fields(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     index = Inline(store).run([index_task(DecontaminateSettings(sets={"whole": whole, "some": some}))])[0]
     rows = read(store, index, "items").to_pylist()
-    assert [(r["set"], r["file"], r["line"], r["words"], r["grams"], r["label"]) for r in rows] == [
-        (name, file, line, words, grams, "7")
+    assert [(r["set"], r["file"], r["line"], r["field"], r["words"], r["grams"], r["label"]) for r in rows] == [
+        (name, file, line, *part, "7")
         for name, words, grams in (("some", 40, 16), ("whole", 60, 24))
         for file, line in (("a.jsonl", 1), ("a.jsonl", 3), ("b.jsonl.gz", 1), ("c.json", 1), ("d.parquet", 1))
+        for part in ((0, words, grams), (1, 20, 8))
     ]
 
 

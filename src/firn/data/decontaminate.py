@@ -5,15 +5,15 @@
 3. `decontaminate-common` (one task): n-grams that occur in many documents, which are no evidence.
 4. `decontaminate` (one task per shard): items found, documents cut or removed, and the ledger.
 
-The rule. An item is **found** in a document where at least `coverage` of its n-grams occur in it, both of all of them
-and of those that are not common. The 13-gram, and 8 words as the least, are those of GPT-3 (Brown et al. 2020,
-arXiv:2005.14165, appendix C); that a share of an item's n-grams decides, and the 70%, is PaLM's (Chowdhery et al. 2022,
-arXiv:2204.02311, section 8). A document that cites a sentence which an item cites too holds only a small share of the
-item. An n-gram is **common** where it occurs in more than `common` documents, 10 as in GPT-3, where most such were
-found to be "common cultural phrases" and legal boilerplate; unlike there, documents that hold an item of more than a
-sentence (twice `ngram` of its n-grams, so 38 words with 13) do not count, for a test that was copied to a hundred pages
-does not become a saying by that. So an item of one sentence that more than `common` documents cite is taken for a
-saying; raise `common` to find those too.
+The rule. An item is **found** in a document where at least `coverage` of its n-grams occur in it, or of those of its
+first field, or of another field of more than a sentence; both of all of them and of those that are not common. The
+13-gram, and 8 words as the least, are those of GPT-3 (Brown et al. 2020, arXiv:2005.14165, appendix C); that a share of
+an item's n-grams decides, and the 70%, is PaLM's (Chowdhery et al. 2022, arXiv:2204.02311, section 8). A document that
+cites a sentence which an item cites too holds only a small share of the item. An n-gram is **common** where it occurs
+in more than `common` documents, 10 as in GPT-3, where most of such were found to be common phrases and legal
+boilerplate; unlike there, documents that hold an item of more than a sentence (twice `ngram` of its n-grams, so 38
+words with 13) do not count, for a test that was copied to a hundred pages does not become a saying by that. So an item
+of one sentence that more than `common` documents cite is taken for a saying; raise `common` to find those too.
 
 What goes. `spans`: what was found, with `margin` bytes on both sides; pieces of fewer than `least` bytes go too, and a
 document that would come to more than `pieces` pieces goes as a whole (all as in GPT-3). `documents`: the document.
@@ -101,7 +101,8 @@ class DecontaminateSettings(IndexSettings, CutSettings):
         return kind(**{name: getattr(self, name) for name in kind.model_fields})
 
 
-#: An item that was found. grams: of the item; found: of these in the document. start, end: from the first to the last
+#: An item that was found. field: 0: as a whole, else by this field alone (decontaminate_index). grams: it is known by;
+#: found: of these in the document. start, end: from the first to the last
 #: of them, UTF-8 bytes of the text before. set, file, line, label: of the item.
 FOUND = pa.schema(
     [
@@ -112,6 +113,7 @@ FOUND = pa.schema(
         pa.field("file", pa.string(), nullable=False),
         pa.field("line", pa.int32(), nullable=False),
         pa.field("label", pa.string()),
+        pa.field("field", pa.int32(), nullable=False),
         pa.field("found", pa.int32(), nullable=False),
         pa.field("grams", pa.int32(), nullable=False),
         pa.field("start", pa.int32(), nullable=False),
@@ -189,8 +191,12 @@ def run(work: Work) -> None:
                 work.ledger.kept(id_)
             else:
                 rules = 0
-                for one in held:
+                listed: set[tuple[str, str, int]] = set()
+                for one in held:  # an item comes before its fields
                     item = items.slice(one.item, 1).to_pylist()[0]
+                    if (name := (item["set"], item["file"], item["line"])) in listed:
+                        continue
+                    listed.add(name)
                     rules |= 1 << bit[item["set"]]
                     contaminated.setdefault(item["set"], set()).add((item["file"], item["line"]))
                     about = {"row": row, "id": id_, "url": urls[at], "found": one.found, "start": one.start}

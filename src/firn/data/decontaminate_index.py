@@ -1,11 +1,14 @@
 """The index of evaluation items: which word n-grams they are made of.
 
-Outputs of the stage: `items` (one row per item: set, file, line from 1, label, words, n-grams it is known by) and
-`grams` (one row per n-gram, sorted by hash: hash, length in words, the items that hold it).
+Outputs of the stage: `items` (a row for each item, and after it for each of its fields that is looked for alone: set,
+file, line from 1, label, field, words, n-grams it is known by) and `grams` (one row per n-gram, sorted by hash: hash,
+length in words, the rows of `items` that hold it).
 
-An item is known by the n-grams of each of its fields; a shorter field of at least `shortest` words is one n-gram of its
-own length. Where no field is long enough, the fields one after another are taken, as they stand in a task's prompt,
-each once, with n-grams of `shortest` words.
+An item is known by the n-grams of its fields; a shorter field of at least `shortest` words is one n-gram of its own
+length. Its first such field is looked for alone too, since a test leaks as often without its answers, and so is any
+that is more than a sentence (twice `ngram` n-grams). Where no field is long enough, the fields one after another are
+taken, as they stand in a task's prompt, each once, with n-grams of `shortest` words.
+
 Items that are too short even so, or made of the set's formula only, are known by nothing: they are counted in the notes
 and have 0 in `grams`. N-grams of more than `formula` items are such a formula ("Choose the best answer ..."), and no
 item is known by them.
@@ -34,6 +37,7 @@ ITEMS = pa.schema(
         pa.field("file", pa.string(), nullable=False),
         pa.field("line", pa.int32(), nullable=False),
         pa.field("label", pa.string()),
+        pa.field("field", pa.int32(), nullable=False),  # from 1; 0: the item
         pa.field("words", pa.int32(), nullable=False),
         pa.field("grams", pa.int32(), nullable=False),
     ],
@@ -68,20 +72,18 @@ def run(work: Work) -> None:
             with work.stream(index) as stream:
                 for line, item in records(stream, name):
                     texts = strings(item, found["fields"], met)
-                    fields = [_words(text) for text in texts]
-                    known, ngram = _known(fields, settings.shortest), settings.ngram
-                    if not known:
-                        known, ngram = _known([_joined(fields)], settings.shortest), settings.shortest
-                    number = len(rows["set"])
-                    for field in known:
-                        length = min(field.size, ngram)
-                        grams = np.unique(ngrams(field, length))
-                        hashes.append(grams)
-                        lengths.append(np.full(grams.size, length, np.uint8))
-                        owners.append(np.full(grams.size, number, np.int32))
-                    values = (found["name"], name, line, _label(item), sum(f.size for f in fields), 0)
-                    for column, value in zip(rows.values(), values, strict=True):
-                        column.append(value)
+                    for field, (parts, ngram) in enumerate(_parts([_words(text) for text in texts], settings)):
+                        number = len(rows["set"])
+                        for words in parts:
+                            length = min(words.size, ngram)
+                            grams = np.unique(ngrams(words, length))
+                            hashes.append(grams)
+                            lengths.append(np.full(grams.size, length, np.uint8))
+                            owners.append(np.full(grams.size, number, np.int32))
+                        size = sum(words.size for words in parts)
+                        values = (found["name"], name, line, _label(item), field, size, 0)
+                        for column, value in zip(rows.values(), values, strict=True):
+                            column.append(value)
         if missing := [field for field in found["fields"] or () if field not in met]:
             raise InputError(
                 f"no item has the field {missing[0]!r}",
@@ -89,13 +91,14 @@ def run(work: Work) -> None:
                 key="fields",
                 mend="name fields that its items have, a.b for a field within a field",
             )
-    grams, per_item = _postings(hashes, lengths, owners, len(rows["set"]), settings.formula)
-    rows["grams"] = per_item.tolist()
+    whole = np.array(rows["field"], np.int32) == 0
+    table, per_row = _postings(hashes, lengths, owners, np.cumsum(whole), settings.formula)
+    rows["grams"] = per_row.tolist()
     work.writer("items", ITEMS).write(pa.table(rows, schema=ITEMS))
-    work.writer("grams", GRAMS).write(grams)
-    work.note("items", dict(sorted(Counter(rows["set"]).items())))
-    unknown = Counter(name for name, count in zip(rows["set"], rows["grams"], strict=True) if not count)
-    work.note("not_checked", dict(sorted(unknown.items())))
+    work.writer("grams", GRAMS).write(table)
+    items = [(name, count) for name, count, is_item in zip(rows["set"], rows["grams"], whole, strict=True) if is_item]
+    work.note("items", dict(sorted(Counter(name for name, _ in items).items())))
+    work.note("not_checked", dict(sorted(Counter(name for name, count in items if not count).items())))
 
 
 def _words(text: str) -> NDArray[np.uint64]:
@@ -106,23 +109,26 @@ def _words(text: str) -> NDArray[np.uint64]:
     return hashes
 
 
-def _joined(fields: list[NDArray[np.uint64]]) -> NDArray[np.uint64]:
-    once = {field.tobytes(): field for field in fields}  # an answer repeats one of the choices
-    return np.concatenate([np.empty(0, np.uint64), *once.values()])
-
-
-def _known(fields: list[NDArray[np.uint64]], shortest: int) -> list[NDArray[np.uint64]]:
-    return [field for field in fields if field.size >= shortest]
+def _parts(fields: list[NDArray[np.uint64]], settings: Any) -> list[tuple[list[NDArray[np.uint64]], int]]:
+    """Word hashes by which an item and then some fields of it are known, and the length of their n-grams."""
+    known = [field for field in fields if field.size >= settings.shortest]
+    if not known:
+        once = {field.tobytes(): field for field in fields}  # an answer repeats one of the choices
+        joined = np.concatenate([np.empty(0, np.uint64), *once.values()])
+        return [([joined] if joined.size >= settings.shortest else [], settings.shortest)]
+    alone = [field for at, field in enumerate(known) if at == 0 or field.size >= 3 * settings.ngram - 1]
+    parts = [known, *([field] for field in alone if len(known) > 1)]
+    return [(part, settings.ngram) for part in parts]
 
 
 def _postings(
     hashes: list[NDArray[np.uint64]],
     lengths: list[NDArray[np.uint8]],
     owners: list[NDArray[np.int32]],
-    items: int,
+    item_of: NDArray[np.int64],
     formula: int,
 ) -> tuple[pa.Table, NDArray[np.int32]]:
-    """The table `grams`, and how many n-grams each item is known by."""
+    """The table `grams`, and how many n-grams each row of `items` is known by. item_of: the item of each row."""
     hash_ = np.concatenate([np.empty(0, np.uint64), *hashes])
     length = np.concatenate([np.empty(0, np.uint8), *lengths])
     owner = np.concatenate([np.empty(0, np.int32), *owners])
@@ -132,7 +138,9 @@ def _postings(
     new[1:] = (hash_[1:] != hash_[:-1]) | (owner[1:] != owner[:-1])
     hash_, length, owner = hash_[new], length[new], owner[new]
     unique, first, counts = np.unique(hash_, return_index=True, return_counts=True)
-    stays = counts <= formula
+    other = np.ones(hash_.size, bool)
+    other[1:] = (hash_[1:] != hash_[:-1]) | (item_of[owner[1:]] != item_of[owner[:-1]])
+    stays = np.bincount(np.repeat(np.arange(unique.size), counts), other, minlength=unique.size) <= formula
     owner = owner[np.repeat(stays, counts)]
     offsets = np.concatenate([[0], np.cumsum(counts[stays])]).astype(np.int32)
     columns = [
@@ -140,7 +148,7 @@ def _postings(
         pa.array(length[first][stays], pa.uint8()),
         pa.ListArray.from_arrays(offsets, pa.array(owner, pa.int32())),
     ]
-    return pa.table(columns, schema=GRAMS), np.bincount(owner, minlength=items).astype(np.int32)
+    return pa.table(columns, schema=GRAMS), np.bincount(owner, minlength=item_of.size).astype(np.int32)
 
 
 def records(stream: BinaryIO, name: str) -> Iterator[tuple[int, Any]]:
