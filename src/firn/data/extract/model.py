@@ -1,7 +1,7 @@
 """Which blocks are the main text: boosted trees give each block a probability, and the page keeps the set of blocks
 with the greatest expected F1.
 
-`model.npz` is made by `scripts/train_extractor.py` and holds arrays only.
+`model.npz` is made by `firn.data.extract.training` and holds arrays only.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ def load(path: Path = MODEL) -> Trees:
     with np.load(path, allow_pickle=False) as found:
         if tuple(found["features"].tolist()) != FEATURES:
             raise FormatError(
-                "the model was trained on other features", where=str(path), mend="run scripts/train_extractor.py"
+                "the model was trained on other features",
+                where=str(path),
+                mend="run firn.data.extract.training --write",
             )
         return found["feature"], found["threshold"], found["children"], found["roots"]
 
