@@ -98,8 +98,22 @@ def count(work: Work, rows: pa.Table) -> None:
     work.writer("counts", COUNT).write(table.take(pc.sort_indices(table, sort_keys=[("word", "ascending")])))
 
 
+def text(work: Work) -> None:
+    work.open("text", ".txt").write("\n".join(work.table().column("text").to_pylist()).encode())
+
+
+def unstable(work: Work) -> None:
+    work.open("data").write(os.urandom(8))
+
+
+def echo(work: Work) -> None:
+    work.open("copy").write(work.local().read_bytes())
+
+
 MAKE = Stage("make", 1, make)
 JUDGE = Stage("judge", 1, judge, ledger=True)
+# Stages that the pipeline has not: what reads a judged shard, what is not pure, and what reads that.
+TEXT, UNSTABLE, ECHO = Stage("text", 1, text), Stage("unstable", 1, unstable), Stage("echo", 1, echo)
 
 
 def run(engine: LocalEngine, *, hostile: bool = False, fan_in: int = 2) -> list[Manifest]:

@@ -1,4 +1,8 @@
-"""The local engine: runs tasks in worker processes, with retries, and quarantines documents that kill their worker."""
+"""The local engine: runs tasks in worker processes, with retries, and quarantines documents that kill their worker.
+
+A shard that let its files go (`Store.release`) counts as done. Where a task that is to run reads one, it is made again
+first, from the task of this engine that it came from.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,9 @@ import os
 import pickle
 import time
 from collections import Counter, deque
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import groupby
 from multiprocessing.connection import wait
 from types import TracebackType
 from typing import Any, Self
@@ -15,7 +20,7 @@ from typing import Any, Self
 from firn.core import quarantine
 from firn.core.errors import EngineError
 from firn.core.progress import Progress
-from firn.core.stage import Task
+from firn.core.stage import Input, Task
 from firn.core.store import Manifest, Store
 from firn.core.worker import BEATS, BYTES, NO_ROW, ROW, ROWS, Failure, Limits, Worker, context
 
@@ -48,7 +53,8 @@ class LocalEngine:
 
     workers: processes (default: the processors this process may use), started when there is something to do.
     document_seconds, document_bytes: backstops of processor time and memory for one document; the limits that decide
-    verdicts are the stages' own, in bytes, nodes and depth. Use it in `with`, or call `close`.
+    verdicts are the stages' own, in bytes, nodes and depth. whole: of which stages (by name) shards that let files go
+    are made again even where no task reads them; default none. Use it in `with`, or call `close`.
     """
 
     def __init__(
@@ -58,13 +64,18 @@ class LocalEngine:
         progress: Progress | None = None,
         document_seconds: float = 60.0,
         document_bytes: int = 4 << 30,
+        whole: Callable[[str], bool] = lambda stage: False,
     ):
         self.store, self.progress = store, progress or Progress("quiet")
         self.workers = workers or _processors()
-        self._limits = Limits(document_seconds, document_bytes)
+        self._limits, self._whole = Limits(document_seconds, document_bytes), whole
         self._context = context()
         self._idle: list[Worker] = []
         self._busy: dict[Worker, Running] = {}
+        # By fingerprint: every task so far; which of their shards let files go; those made again.
+        self._tasks: dict[str, Task] = {}
+        self._released: set[str] = set()
+        self._remade: dict[str, Manifest] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -86,20 +97,54 @@ class LocalEngine:
         Raises the stage's own FirnError, StoreError where the store cannot be written, EngineError where a task fails
         for good. What was finished before stays.
         """
+        done = self.find(tasks)
+        again = self.to_make_again(task for task in tasks if task.fingerprint not in done)
+        for stage, group in groupby(again, key=lambda task: task.stage.name):
+            remaking = list(group)
+            shards = f"{len(remaking)} {'shard' if len(remaking) == 1 else 'shards'}"
+            self.progress.note(f"{stage:<10}  {shards} to be made again: a later stage reads files that were let go")
+            self._remade |= {manifest.fingerprint: manifest for manifest in self._run(remaking, {})}
+        return self._run(tasks, done)
+
+    def find(self, tasks: Iterable[Task]) -> dict[str, Manifest]:
+        """Fingerprint -> shard, of those tasks whose shards are there, or were and let their files go."""
+        done = {}
+        for task in tasks:
+            stage, print = task.stage.name, task.fingerprint
+            if print in done:
+                continue
+            self._tasks[print] = task
+            if found := self.store.lookup(stage, print):
+                done[print] = found
+            elif not self._whole(stage) and (found := self.store.lookup(stage, print, released=True)):
+                done[print] = found
+                self._released.add(print)
+        return done
+
+    def to_make_again(self, tasks: Iterable[Task]) -> list[Task]:
+        """The tasks whose shards must be made again before `tasks` can run, in an order in which they can be."""
+        again: set[str] = set()
+        waiting = list(tasks)
+        while waiting:
+            for input in waiting.pop().inputs:
+                if not isinstance(input, Input) or (print := input.manifest.fingerprint) not in self._released:
+                    continue
+                if print in again or print in self._remade:
+                    continue
+                if not self.store.holds(input.manifest, *input.files):
+                    again.add(print)
+                    waiting.append(self._tasks[print])
+        # What a task reads was found before it.
+        return [task for print, task in self._tasks.items() if print in again]
+
+    def _run(self, tasks: Sequence[Task], done: dict[str, Manifest]) -> list[Manifest]:
+        """Make what is not `done`, and tell of it."""
         if not tasks:
             return []
         started = time.monotonic()
-        done: dict[str, Manifest] = {}
-        missing: dict[str, Task] = {}
-        for task in tasks:
-            if task.fingerprint in done or task.fingerprint in missing:
-                continue
-            if found := self.store.lookup(task.stage.name, task.fingerprint):
-                done[task.fingerprint] = found
-            else:
-                missing[task.fingerprint] = task
+        missing = {task.fingerprint: task for task in tasks if task.fingerprint not in done}
         stage, cached = tasks[0].stage.name, sum(task.fingerprint in done for task in tasks)
-        todo = list(missing.values())
+        todo = [self._with_inputs(task) for task in missing.values()]
         to_read = {"rows": sum(task.rows for task in todo), "bytes": sum(task.bytes for task in todo)}
         self.progress.begin(stage, label=_common(tasks), total=len(tasks), cached=cached, **to_read)
         try:
@@ -111,6 +156,26 @@ class LocalEngine:
         manifests = [done[task.fingerprint] for task in tasks]
         self.progress.end(stage, manifests, cached, time.monotonic() - started)
         return manifests
+
+    def _with_inputs(self, task: Task) -> Task:
+        """The task, with the files of shards that were made again in place of those they had before.
+
+        Raises EngineError where their content is another, which a pure function's is not.
+        """
+        if not self._remade:
+            return task
+        inputs = []
+        for input in task.inputs:
+            if isinstance(input, Input) and (made := self._remade.get(input.manifest.fingerprint)) is not None:
+                if made.identity(*input.files) != input.identity:
+                    raise EngineError(
+                        "made again, the shard is not what it was",
+                        where=f"{made.stage} {made.label}",
+                        mend="run the same command again, which goes on with the shard as it is now",
+                    )
+                input = replace(input, manifest=made)
+            inputs.append(input)
+        return replace(task, inputs=tuple(inputs))
 
     def _make(self, stage: str, todo: list[Task], done: dict[str, Manifest], total: int) -> None:
         """Run the tasks into `done`."""

@@ -1,7 +1,7 @@
-"""Fault injection: make the n-th write, fsync or manifest fail, to prove that a run survives it.
+"""Fault injection: make the n-th write, fsync, manifest or removal fail, to prove that a run survives it.
 
 Off and free unless the environment holds FIRN_FAULT="<kind>:<n>:<action>" with kind one of `write`, `fsync`,
-`manifest` or `any`, n counting from 1, and action one of
+`manifest`, `remove` (of a released shard's file) or `any`, n counting from 1, and action one of
 
 - `kill`: SIGKILL to the driver's whole process group, as a power cut would,
 - `exit`: this process alone ends, as a worker killed for memory would,
@@ -20,7 +20,7 @@ _FAULT = os.environ.get("FIRN_FAULT", "")
 
 
 def hit(kind: str) -> None:
-    """Called just before each write, fsync and manifest of the store."""
+    """Called just before each write, fsync, manifest and release of the store."""
     if _FAULT:
         _count(kind)
 

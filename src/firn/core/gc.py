@@ -7,15 +7,15 @@ import time
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from firn.core.store import Store
+from firn.core.store import MARKER, Store
 
 #: Files younger than this may belong to an attempt that is still being written, in this run or another. Where one is
 #: taken that was older, nothing is wrong afterwards: its shard counts as absent and is made anew.
 YOUNG_SECONDS = 3600.0
 
-# stage/<fp[:2]>/<fp>/ and manifest.json, what a killed writer of it left, or <file>-<attempt>.<suffix>
+# stage/<fp[:2]>/<fp>/ and manifest or marker, what a killed writer of it left, or <file>-<attempt>.<suffix>
 _OURS = re.compile(
-    r"[^/]+/[0-9a-f]{2}/[0-9a-f]{32}/(manifest\.json(\.[0-9a-f]{12}\.tmp)?|[^/]+-[0-9a-f]{12}(\.[^/]*)?)"
+    r"[^/]+/[0-9a-f]{2}/[0-9a-f]{32}/((manifest|released)\.json(\.[0-9a-f]{12}\.tmp)?|[^/]+-[0-9a-f]{12}(\.[^/]*)?)"
 )
 
 
@@ -36,10 +36,11 @@ def find_garbage(
     seconds below which nothing is touched. What is not named as a shard's files are is not ours and stays, and so do
     quarantine lists, which reruns read.
     """
-    needed = set()
+    needed: set[str] = set()
     for manifest in store.manifests():
         if (manifest.stage, manifest.fingerprint) in keep:
-            needed.add(f"{store.folder(manifest.stage, manifest.fingerprint)}/manifest.json")
+            folder = store.folder(manifest.stage, manifest.fingerprint)
+            needed.update((f"{folder}/manifest.json", f"{folder}/{MARKER}"))
             needed.update(entry.path for entry in manifest.files.values())
     oldest = (time.time() if now is None else now) - young
     garbage = {

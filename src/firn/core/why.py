@@ -44,14 +44,19 @@ class Chapter:
 
 
 def build(engine: LocalEngine, manifests: Sequence[Manifest]) -> list[Manifest]:
-    """The index over the ledgers of these shards, in partitions by hash of id and of URL."""
+    """The index over the ledgers of these shards, in partitions by hash of id and of URL.
+
+    Of a record that was split, the documents' ids stand with the documents: where those were let go, stories begin at
+    the next stage.
+    """
     ledgers = [m for m in manifests if "ledger" in m.files]
+    with_parts = {m.fingerprint for m in ledgers if m.counts["split"] and engine.store.holds(m, "documents")}
     return shuffle(
         engine,
         name="why",
         version=1,
         settings=None,
-        inputs=[(Input(m, ("ledger", "documents") if m.counts["split"] else ("ledger",)),) for m in ledgers],
+        inputs=[(Input(m, ("ledger", "documents")[: 1 + (m.fingerprint in with_parts)]),) for m in ledgers],
         # Two shards may have one content, and the index must name the right one.
         extras=[{"stage": m.stage, "shard": m.fingerprint} for m in ledgers],
         map=_entries,
@@ -107,12 +112,12 @@ def find(store: Store, index: Sequence[Manifest], query: str, stages: Sequence[s
             place = (entry["stage"], entry["shard"], entry["row"])
             if entry["stage"] not in stages or place in chapters:
                 continue
-            if (manifest := store.lookup(entry["stage"], entry["shard"])) is None:
+            if (manifest := store.lookup(entry["stage"], entry["shard"], released=True)) is None:
                 continue
             row = _ledger_row(store, manifest, entry["row"])
             chapters[place] = Chapter(manifest.stage, manifest.fingerprint, manifest.label, entry["row"], row)
             names += [other for other in (row["id"], row["into"]) if other]
-            if row["verdict"] == "split":
+            if row["verdict"] == "split" and store.holds(manifest, "documents"):
                 names += _parts(store, manifest, entry["row"])
     if not chapters:
         raise InputError(
