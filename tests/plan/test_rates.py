@@ -80,9 +80,23 @@ def test_the_shards_most_like_it_count() -> None:
     assert rate(task, []) is DEFAULTS["filter"]
 
 
+def test_a_kind_of_source_that_the_table_does_not_name_is_read_as_any() -> None:
+    task = Task(READ, Cut(), (raw(10**6),), "papers/a")
+    assert rate(task, []) is DEFAULTS["read"]
+    assert set(predict(task, rate(task, [])).files) == {"documents", "ledger"}
+    assert set(predict(Task(Stage("mine", 1, function), Cut(), (raw(10),), "x"), rate(task, [])).files) >= {"documents"}
+
+
+def test_files_named_for_other_shards_are_foretold_by_their_names() -> None:
+    known = shard("urls-verdicts", "all", 1000, 100, 1.0, **{"goes-1": 30, "goes-2": 20})
+    task = Task(Stage("urls-verdicts", 1, function), Cut(), (raw(2000),), "all", {"shards": [7, 8]})
+    expected = predict(task, rate(task, [known]))
+    assert {name: entry.bytes for name, entry in expected.files.items()} == {"goes-7": 500, "goes-8": 500}
+
+
 @pytest.mark.parametrize("name", DEFAULTS)
 def test_the_table_foretells_every_stage(name: str) -> None:
-    extra: dict[str, Any] = {"shards": ["a", "b"]} if name == "cluster" else {}
+    extra: dict[str, Any] = {"shards": ["a", "b"]} if name in ("cluster", "urls-verdicts") else {}
     expected = predict(Task(Stage(name, 1, function), None, (raw(10**9),), "x/y", extra), DEFAULTS[name])
     assert sum(entry.bytes for entry in expected.files.values()) > 0
     assert expected.observed["seconds"] > 0

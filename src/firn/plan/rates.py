@@ -30,15 +30,17 @@ class Rate:
     measured: bool = False
 
 
-# The parts of clusters' verdicts are named for the shards they speak of.
-_VERDICTS = "verdicts-"
+# The parts of clusters' verdicts are named for the shards they speak of; a rate has all of them under this name.
+_VERDICTS = ("verdicts-", "goes-")
 
-#: Stage -> rate where the store holds no shard that tells; `read` by the class of its settings. Measured on 2 cores
-#: (x86-64, AVX-512) and rounded up: `pydocs` and `stdlib:` of Python 3.11 through `reference-docs` and `code`, and 38
-#: WARC files of 40 MB with news pages from Common Crawl through `fineweb`; files, and merge rounds, which so small a
-#: corpus has not, are set beside them. Sizes hold within a factor of two or three, seconds on processors of this kind.
+#: Stage -> rate where the store holds no shard that tells; `read` by the class of its settings, else as any. Measured
+#: on 2 cores (x86-64, AVX-512) and rounded up: `pydocs` and `stdlib:` of Python 3.11 through `reference-docs` and
+#: `code`, and 38 WARC files of 40 MB with news pages from Common Crawl through `fineweb`; any `read`, files, `urls` and
+#: merge rounds, which so small a corpus has not, are set beside them. Sizes hold within a factor of two or three,
+#: seconds on processors of this kind.
 DEFAULTS: dict[str, Rate] = {
     "pydocs": Rate({"crawl": 10e6}, seconds=6.0),
+    "read": Rate({"documents": 0.5, "ledger": 0.01}, {"documents": 5e-5}, 3e-7),
     "read WarcReading": Rate({"documents": 0.1, "ledger": 0.006}, {"documents": 3e-5}, 4e-7),
     "read CodeSettings": Rate({"documents": 0.25, "ledger": 0.003}, {"documents": 5e-5}, 4e-8),
     "read FilesReading": Rate({"documents": 0.5, "ledger": 0.006}, {"documents": 5e-5}, 1e-7),
@@ -47,7 +49,12 @@ DEFAULTS: dict[str, Rate] = {
     "cluster-map": Rate({"runs": 0.06}, seconds=4e-7),
     "cluster-merge": Rate({"runs": 1.0}, seconds=1e-7),
     "cluster-reduce": Rate({"groups": 0.1}, seconds=1e-7),
-    "cluster": Rate({_VERDICTS: 2.0}, seconds=1e-6),
+    "cluster": Rate({"verdicts-": 2.0}, seconds=1e-6),
+    "urls-map": Rate({"runs": 0.03}, seconds=1e-7),
+    "urls-merge": Rate({"runs": 1.0}, seconds=1e-7),
+    "urls-reduce": Rate({"goes": 0.1}, seconds=1e-7),
+    "urls-verdicts": Rate({"goes-": 1.0}, seconds=1e-7),
+    "urls": Rate({"documents": 1.0, "ledger": 0.03}, {"documents": 1.0}, 1e-7),
     "dedup": Rate({"documents": 1.0, "ledger": 0.03}, {"documents": 0.95}, 1e-7),
     "decontaminate-index": Rate({"items": 0.2, "grams": 1.0}, seconds=1e-6),
     "decontaminate-match": Rate({"matches": 0.01, "elsewhere": 0.01}, seconds=1e-7),
@@ -62,6 +69,9 @@ DEFAULTS: dict[str, Rate] = {
     ),
 }
 
+# Of a stage that the table does not know: it passes documents on.
+_ANY = Rate({"documents": 1.0, "ledger": 0.03}, {"documents": 1.0}, 1e-6)
+
 
 def observed(manifests: Sequence[Manifest]) -> Rate:
     """The rate of shards that are there, all of one stage; at least one, with bytes of input."""
@@ -71,7 +81,7 @@ def observed(manifests: Sequence[Manifest]) -> Rate:
     bytes, rows = defaultdict[str, int](int), defaultdict[str, int](int)
     for manifest in manifests:
         for name, entry in manifest.files.items():
-            bytes[_VERDICTS if name.startswith(_VERDICTS) else name] += entry.bytes
+            bytes[next((part for part in _VERDICTS if name.startswith(part)), name)] += entry.bytes
             if entry.rows is not None:
                 rows[name] += entry.rows
     return Rate(
@@ -104,17 +114,18 @@ def rate(task: Task, known: Sequence[Manifest]) -> Rate:
     ):
         if alike:
             return observed(alike)
-    return DEFAULTS.get(task.stage.name) or DEFAULTS[f"{task.stage.name} {type(task.settings).__name__}"]
+    stage = task.stage.name
+    return DEFAULTS.get(f"{stage} {type(task.settings).__name__}") or DEFAULTS.get(stage) or _ANY
 
 
 def predict(task: Task, rate: Rate) -> Manifest:
     """The manifest that the task's shard would have; no file is of the content of one that is there."""
     size = task.bytes or 1
     rows_in = task.rows if _has_rows(task) else size
-    names = {name: share * size for name, share in rate.bytes.items() if name != _VERDICTS}
-    if (verdicts := rate.bytes.get(_VERDICTS)) is not None:
+    names = {name: share * size for name, share in rate.bytes.items() if name not in _VERDICTS}
+    for part in set(_VERDICTS) & set(rate.bytes):
         shards = task.extra["shards"]
-        names |= {f"{_VERDICTS}{shard}": verdicts * size / len(shards) for shard in shards}
+        names |= {f"{part}{shard}": rate.bytes[part] * size / len(shards) for shard in shards}
     files = {
         name: FileEntry(
             path="",
