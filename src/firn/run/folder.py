@@ -5,6 +5,7 @@
     runs/<name>/recipe.yaml    the resolved recipe
     runs/<name>/train-<hash>/  checkpoints, metrics and the model of one training
     runs/<name>/report.html    the run page
+    runs/<name>/samples.json   documents that it shows as examples
 
 run.json is a record for people and for the verbs that look back. What is done is decided by shards and checkpoints, so
 that two processes may work on one folder and either may die.
@@ -119,7 +120,7 @@ class RunFolder:
         return Store(self.state["store"])
 
     def funnel(self) -> dict[str, dict[str, list[Manifest]]]:
-        """source -> stage -> shards, in the recipe's order. Shards that have been taken away are left out."""
+        """source -> stage -> shards, in the recipe's order. Shards that were taken away are left out."""
         store = self.store
         sources: Mapping[str, Mapping[str, Sequence[str]]] = self.state.get("sources", {})
         return {
@@ -128,7 +129,7 @@ class RunFolder:
         }
 
     def shards(self, stage: str) -> list[Manifest]:
-        """All shards of a stage that the run needs and that are there."""
+        """All shards of a stage that the run needs and that were not taken away; they may have let files go."""
         return _found(self.store, stage, self.state.get("shards", {}).get(stage, ()))
 
     @property
@@ -139,7 +140,8 @@ class RunFolder:
 
 
 def _found(store: Store, stage: str, prints: Sequence[str]) -> list[Manifest]:
-    return [manifest for print in prints if (manifest := store.lookup(stage, print)) is not None]
+    found = (store.lookup(stage, print, released=True) for print in prints)
+    return [manifest for manifest in found if manifest is not None]
 
 
 def every(runs: str | Path) -> list[Path]:

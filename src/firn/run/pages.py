@@ -10,8 +10,9 @@ from firn.core.hashing import fingerprint
 from firn.measure.samples import complete
 from firn.model import hf
 from firn.run import training
+from firn.run.examples import examples
 from firn.run.folder import RunFolder
-from firn.run.funnel import flows, kept_samples, removed_samples
+from firn.run.funnel import flows
 from firn.run.recipe import Recipe
 from firn.serve import report
 from firn.serve.numbers import count, duration, flops
@@ -41,12 +42,12 @@ def draw(run: str | Path, runs: str | Path = "runs") -> Path:
 def page(recipe: Recipe, folder: RunFolder) -> Page:
     """What the page shows. Parts that the run has not come to are left out."""
     shards = folder.funnel()
-    store = folder.store
     known = "plan" in folder.state
     corpus = training.opened(folder)[0] if known else None
     result = training.result(folder)
     records = training.metrics(folder)
     rungs = _ladder(folder, corpus, result)
+    documents = examples(folder, shards)
     return Page(
         name=recipe.name,
         summary=_summary(recipe, corpus, result, rungs),
@@ -57,10 +58,11 @@ def page(recipe: Recipe, folder: RunFolder) -> Page:
         validation=_validation(records),
         ladder=rungs,
         completions=completions(recipe, folder, result),
-        kept=kept_samples(store, shards),
-        removed=removed_samples(store, shards),
+        kept=documents.kept,
+        removed=documents.removed,
         costs=_costs(folder, result),
         recipe=recipe.to_yaml(),
+        notes=documents.notes,
     )
 
 

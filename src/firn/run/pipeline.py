@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from firn.run import graph, pages, training
 from firn.run.folder import RecordingEngine, RunFolder, Tally
 from firn.run.planning import disk_needed
 from firn.run.recipe import Recipe
+from firn.run.retain import let_go, stays
 from firn.serve import report
+from firn.serve.numbers import size
 from firn.serve.page import Flow, Page
 from firn.train.guard import Stopped
 
@@ -57,6 +60,9 @@ def run(recipe: Recipe, runs: str | Path = "runs", *, workers: int | None = None
     try:
         check_disk(recipe, store, folder)
         outcome = _run(recipe, folder, store, progress, workers)
+        shards, bytes = let_go(folder, recipe.retain)
+        if shards:
+            progress.note(f"{'retain':<10}  {recipe.retain}: {size(bytes)} of {shards:,} shards let go")
     except (KeyboardInterrupt, Stopped):
         folder.ended("interrupted")
         raise
@@ -76,6 +82,7 @@ def _run(recipe: Recipe, folder: RunFolder, store: Store, progress: Tally, worke
         workers=workers or limits.workers,
         document_seconds=limits.document_seconds,
         document_bytes=limits.document_bytes,
+        whole=partial(stays, recipe.retain),
     ) as engine:
         documents = graph.documents(recipe, engine)
         folder.took(documents.shards, engine.needed)

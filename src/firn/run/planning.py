@@ -6,8 +6,9 @@ Nothing is written, and nothing heavy is run but a third of a second of matrix p
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from firn.plan.rates import is_expected, predict, rate
 from firn.run import graph, training
 from firn.run.folder import RunFolder, every
 from firn.run.recipe import Recipe
+from firn.run.retain import ACCOUNTS, stays
 from firn.serve.numbers import size
 from firn.tokens.corpus import Corpus
 from firn.tokens.mixture import BatchPlan, Use, uses
@@ -38,8 +40,6 @@ from firn.train.runtime import Runtime, choose
 
 # Shards of a stage that are looked at to tell how fast it goes.
 _KNOWN = 64
-# What `retain` lets go when the run is finished.
-_GONE = {"needed": ("cluster",), "final": ("read", "pydocs", "measure", "filter", "cluster", "dedup")}
 # Steps at the start of a training that are not typical: threads and caches warm up.
 _WARM_UP = 5
 
@@ -49,8 +49,9 @@ class StageForecast:
     """What a run would do in one stage.
 
     there: shards that the store holds. todo: shards to be made; shards that depend on others to be made count, though
-    they may turn out to be there. documents: that leave it; None where it makes none. bytes: to be written. seconds: of
-    all workers together. known: whether documents is exact.
+    they may turn out to be there, and so do those that let files go which a shard to be made reads. documents: that
+    leave it; None where it makes none. bytes: to be written; stays: of these, when the run is finished (`retain`).
+    seconds: of all workers together. known: whether documents is exact.
     """
 
     stage: str
@@ -58,6 +59,7 @@ class StageForecast:
     todo: int | None = 0
     documents: int | None = None
     bytes: int = 0
+    stays: int = 0
     seconds: float = 0.0
     known: bool = True
 
@@ -97,22 +99,42 @@ class Forecast:
 class Lookahead(LocalEngine):
     """An engine that makes nothing: it finds the shards that are there and foretells the others."""
 
-    def __init__(self, store: Store, workers: int | None):
-        super().__init__(store, workers, Progress("quiet"))
+    def __init__(self, store: Store, workers: int | None, retain: str):
+        super().__init__(store, workers, Progress("quiet"), whole=partial(stays, retain))
+        self.retain = retain
         self.stages: dict[str, StageForecast] = {}
         self._known: dict[str, list[Manifest]] = {}
 
     def run(self, tasks: Sequence[Task]) -> list[Manifest]:
         """A manifest for every task."""
-        found = {t.fingerprint: self.store.lookup(t.stage.name, t.fingerprint) for t in tasks}
-        there = [manifest for manifest in found.values() if manifest is not None]
-        made = {
-            task.fingerprint: found[task.fingerprint] or predict(task, rate(task, self._like(task, there)))
-            for task in tasks
+        found = self.find(tasks)
+        missing = {task.fingerprint: task for task in tasks if task.fingerprint not in found}
+        for before in self._before(self.to_make_again(missing.values())).values():
+            self._released.discard(before.fingerprint)
+            self._stage(before).there -= 1
+            self._cost([before])
+        # What let its files go will be what it was.
+        again, there = self._before(missing.values()), list(found.values())
+        foretold = {
+            print: predict(task, rate(task, self._like(task, there)))
+            for print, task in missing.items()
+            if print not in again
         }
+        made = found | again | foretold
+        self._cost([*again.values(), *foretold.values()])
         if made:
-            self._note(tasks[0].stage.name.partition("-")[0], list(made.values()), len(there))
+            stage = self._stage(next(iter(made.values())))
+            stage.there += len(there)
+            stage.known = stage.known and not foretold
+            counts = [_documents(manifest) for manifest in made.values()]
+            if all(count is not None for count in counts):
+                stage.documents = (stage.documents or 0) + sum(count or 0 for count in counts)
         return [made[task.fingerprint] for task in tasks]
+
+    def _before(self, tasks: Iterable[Task]) -> dict[str, Manifest]:
+        """Fingerprint -> shard, of those whose shards let their files go."""
+        found = {t.fingerprint: self.store.lookup(t.stage.name, t.fingerprint, released=True) for t in tasks}
+        return {print: manifest for print, manifest in found.items() if manifest is not None}
 
     def _like(self, task: Task, there: list[Manifest]) -> list[Manifest]:
         stage = task.stage.name
@@ -120,19 +142,23 @@ class Lookahead(LocalEngine):
             self._known[stage] = self.store.some(stage, _KNOWN)
         return [*there, *self._known[stage]]
 
-    def _note(self, name: str, made: list[Manifest], there: int) -> None:
-        stage = self.stages.setdefault(name, StageForecast(name))
-        todo = [manifest for manifest in made if is_expected(manifest)]
-        stage.there += there
+    def _stage(self, manifest: Manifest) -> StageForecast:
+        name = manifest.stage.partition("-")[0]
+        return self.stages.setdefault(name, StageForecast(name))
+
+    def _cost(self, todo: list[Manifest]) -> None:
+        """Add what it takes to make these shards, all of one stage."""
+        if not todo:
+            return
+        stage = self._stage(todo[0])
         stage.todo = (stage.todo or 0) + len(todo)
-        stage.bytes += sum(entry.bytes for manifest in todo for entry in manifest.files.values())
+        for manifest in todo:
+            whole = stays(self.retain, manifest.stage)
+            stage.bytes += sum(entry.bytes for entry in manifest.files.values())
+            stage.stays += sum(entry.bytes for name, entry in manifest.files.items() if whole or name in ACCOUNTS)
         # No faster than the longest shard.
         seconds = [manifest.observed["seconds"] for manifest in todo]
         stage.seconds += max(sum(seconds) / self.workers, max(seconds, default=0.0))
-        stage.known = stage.known and not todo
-        counts = [_documents(manifest) for manifest in made]
-        if all(count is not None for count in counts):
-            stage.documents = (stage.documents or 0) + sum(count or 0 for count in counts)
 
 
 def _documents(manifest: Manifest) -> int | None:
@@ -145,7 +171,7 @@ def _documents(manifest: Manifest) -> int | None:
 def plan(recipe: Recipe, runs: str | Path = "runs", *, workers: int | None = None) -> Forecast:
     """What `run` with these arguments would do and cost. Raises InputError and RecipeError as it would."""
     folder, store = RunFolder(Path(runs) / recipe.name), Store(recipe.store or Path(runs) / "store")
-    engine = Lookahead(store, workers or recipe.engine.workers)
+    engine = Lookahead(store, workers or recipe.engine.workers, recipe.retain)
     documents = graph.documents(recipe, engine)
     available, held_out = _tokens(recipe, documents, "train"), _tokens(recipe, documents, "validation")
     tokens_known = not any(is_expected(manifest) for manifest in documents.tokens)
@@ -161,7 +187,7 @@ def plan(recipe: Recipe, runs: str | Path = "runs", *, workers: int | None = Non
     read = _validated(recipe, held_out) if steps else 0
     row = StageForecast("train", there=int(steps == 0), todo=int(steps > 0), known=steps == 0)
     row.seconds = (steps + read / tokens_per_step / 3) * per_step
-    row.bytes = training_bytes(recipe, parameters) if steps else 0
+    row.bytes = row.stays = training_bytes(recipe, parameters) if steps else 0
     stages = [*engine.stages.values(), row]
 
     windows = settings.micro_batch or settings.batch
@@ -180,7 +206,7 @@ def plan(recipe: Recipe, runs: str | Path = "runs", *, workers: int | None = Non
         flops=flops * settings.steps,
         memory=memory,
         disk=disk,
-        stays=sum(stage.bytes for stage in stages if recipe.retain == "all" or stage.stage not in _GONE[recipe.retain]),
+        stays=sum(stage.stays for stage in stages),
         free=free,
         seconds=sum(stage.seconds for stage in stages),
         device=f"{device_words(runtime)}" + (f"; training by {source}" if steps else ""),
@@ -193,10 +219,11 @@ def disk_needed(recipe: Recipe, store: Store, folder: RunFolder | None = None) -
 
     All of it lies on the disk at once at the end: what `retain` lets go, goes when the run is finished.
     """
-    engine = Lookahead(store, recipe.engine.workers)
+    engine = Lookahead(store, recipe.engine.workers, recipe.retain)
     documents = graph.documents(recipe, engine)
     needed = sum(stage.bytes for stage in engine.stages.values())
-    if folder is None or needed or not _trained(recipe, folder, store, documents):
+    counted = not any(is_expected(manifest) for manifest in documents.tokens)
+    if folder is None or not counted or not _trained(recipe, folder, store, documents):
         needed += training_bytes(recipe, _model(recipe, documents.tokenizer).num_parameters())
     return needed
 

@@ -158,7 +158,7 @@ class Recipe(Settings):
     """Folder or fsspec URL of the shards; None: `store` beside the runs."""
     retain: Literal["all", "needed", "final"] = "all"
     """Shards that stay once the run is finished. all; needed: without the intermediate files of deduplication; final:
-    tokens and tokenizer only. Fewer shards mean more work when the recipe changes."""
+    tokens, tokenizer and ledgers only. What a changed recipe, or another `retain`, needs of the rest is made again."""
 
     @model_validator(mode="after")
     def _split_stands_at_the_top(self) -> Recipe:

@@ -159,7 +159,7 @@ def _shards(
     if not reads:
         raise InputError("the run has no documents of this source", where=f"{recipe.name}, source {source}", mend=mend)
     for read in reads:
-        signals = store.lookup("measure", measured(recipe, source, read).fingerprint)
+        signals = store.lookup("measure", measured(recipe, source, read).fingerprint, released=True)
         if signals is None:
             problem = "the run has not measured its documents by this recipe"
             raise InputError(problem, where=f"{recipe.name}, source {source}", mend=mend)

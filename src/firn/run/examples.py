@@ -1,0 +1,152 @@
+"""A few documents as examples: some that stayed, and one for each of the rules that took out most.
+
+They are chosen once and kept in the run's folder, as the excerpts that the page shows, personal data replaced: the
+documents themselves may be let go (`retain`).
+"""
+
+from __future__ import annotations
+
+import heapq
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from firn.core.files import atomic_write
+from firn.core.hashing import fingerprint, hash64
+from firn.core.store import Manifest, Store
+from firn.run.folder import RunFolder
+from firn.run.funnel import Shards
+from firn.serve.page import Sample
+from firn.serve.redact import excerpt, shown, visible
+
+_FILE = "samples.json"
+# Stages after the filter that documents leave, the last one first.
+_LAST = ("pii", "decontaminate", "dedup")
+# Looked for in so many shards of a source at most.
+_SHARDS = 8
+# Of a document: so much is looked at, and so much is kept, which is no less than the page shows.
+_CHARACTERS, _EXCERPT = 20_000, 1_000
+
+
+@dataclass(frozen=True)
+class Examples:
+    """kept, removed: documents. notes: what is missing and why."""
+
+    kept: list[Sample] = field(default_factory=list)
+    removed: list[Sample] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def examples(folder: RunFolder, shards: Shards, *, per_source: int = 3, most_rules: int = 8) -> Examples:
+    """Examples of a run's documents: known ones where the shards are the same, else chosen now."""
+    store, known = folder.store, _known(folder)
+    before, found = dict(known), Examples()
+
+    def once(key: Sequence[Any], choose: Callable[[], list[Sample]]) -> list[Sample]:
+        name = fingerprint(key)
+        if name not in known and (chosen := choose()):
+            known[name] = [asdict(_safe(sample)) for sample in chosen]
+        return [Sample(**sample) for sample in known.get(name, ())]
+
+    for source, stages in shards.items():
+        survivors = next((stages[stage] for stage in _LAST if stages.get(stage)), ())
+        prints = [manifest.fingerprint for manifest in survivors]
+        samples = once(["kept", source, prints], partial(_kept, store, source, survivors, per_source))
+        if not samples and not all(store.holds(m) for m in survivors if m.counts["out"]):
+            found.notes.append(f"No examples of {source}: its documents were let go when a run had finished.")
+        found.kept.extend(samples)
+    for source, rule in _rules(shards)[:most_rules]:
+        stages = shards[source]
+        prints = [manifest.fingerprint for stage in ("read", "filter") for manifest in stages.get(stage, ())]
+        found.removed.extend(once(["removed", source, rule, prints], partial(_removed, store, source, rule, stages)))
+    if known != before:
+        atomic_write(folder.path / _FILE, json.dumps(known, indent=1).encode())
+    return found
+
+
+def _known(folder: RunFolder) -> dict[str, list[dict[str, Any]]]:
+    try:
+        found: dict[str, list[dict[str, Any]]] = json.loads((folder.path / _FILE).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found
+
+
+def _safe(sample: Sample) -> Sample:
+    """As it is kept."""
+    return replace(sample, where=shown(sample.where), text=excerpt(visible(sample.text), _EXCERPT))
+
+
+def _kept(store: Store, source: str, survivors: Iterable[Manifest], most: int) -> list[Sample]:
+    """Documents that reached the end, those with the smallest hash of their id."""
+    best: list[tuple[int, int, int]] = []
+    there = [manifest for manifest in survivors if store.holds(manifest, "documents")]
+    chosen = sorted(there, key=lambda manifest: manifest.fingerprint)[:_SHARDS]
+    for number, manifest in enumerate(chosen):
+        best += [(hash64(id), number, row) for row, id in enumerate(_ids(store, manifest))]
+        best = heapq.nsmallest(most, best)
+    documents = [_row(store, chosen[number], row) for _, number, row in best]
+    return [Sample(source, d["url"] or d["address"], d["text"][:_CHARACTERS]) for d in documents]
+
+
+def _rules(shards: Shards) -> list[tuple[str, str]]:
+    """Source and rule, those that took out most first."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for source, stages in shards.items():
+        for manifest in stages.get("filter", ()):
+            counts.update({(source, rule): n for rule, n in manifest.counts.get("rules", {}).items()})
+    return sorted(counts, key=lambda pair: (-counts[pair], pair))
+
+
+def _removed(store: Store, source: str, rule: str, stages: Mapping[str, Sequence[Manifest]]) -> list[Sample]:
+    """The document with the smallest hash of its id among those that `rule` took out."""
+    best: tuple[int, Manifest, dict[str, object]] | None = None
+    # The filter's shards stand in the order of those that were read; where some are gone, what was whose is not known.
+    pairs = list(zip(stages["filter"], stages.get("read", ()), strict=False))
+    if len(pairs) < len(stages["filter"]):
+        return []
+    having = [
+        (decided, read)
+        for decided, read in pairs
+        if decided.counts.get("rules", {}).get(rule) and store.holds(read, "documents")
+    ]
+    for decided, read in sorted(having, key=lambda pair: pair[0].fingerprint)[:_SHARDS]:
+        columns = ["id", "verdict", "rule", "value", "bound"]
+        table = pq.read_table(store.local(decided, "ledger"), columns=columns)
+        for row, entry in enumerate(table.to_pylist()):
+            if entry["verdict"] == "removed" and entry["rule"] == rule:
+                order = hash64(entry["id"])
+                if best is None or order < best[0]:
+                    best = (order, read, {**entry, "row": row})
+    if best is None:
+        return []
+    _, read, found = best
+    document = _row(store, read, int(str(found["row"])))
+    where = document["url"] or document["address"]
+    value, bound = (None if found[key] is None else float(str(found[key])) for key in ("value", "bound"))
+    return [Sample(source, where, document["text"][:_CHARACTERS], rule, value, bound)]
+
+
+def _ids(store: Store, manifest: Manifest) -> Iterator[bytes]:
+    with pq.ParquetFile(store.local(manifest, "documents"), memory_map=True) as parquet:
+        for batch in parquet.iter_batches(columns=["id"]):
+            yield from batch.column(0).to_pylist()
+
+
+def _row(store: Store, manifest: Manifest, row: int) -> dict[str, str]:
+    """One of a shard's documents."""
+    with pq.ParquetFile(store.local(manifest, "documents"), memory_map=True) as parquet:
+        for group in range(parquet.num_row_groups):
+            size = parquet.metadata.row_group(group).num_rows
+            if row < size:
+                found: dict[str, str] = (
+                    parquet.read_row_group(group, columns=["text", "url", "address"]).slice(row, 1).to_pylist()[0]
+                )
+                return found
+            row -= size
+    raise IndexError(f"{manifest.label} has no row {row}")
