@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
 from numba import types
+
+from firn.core.files import cache_folder
+from firn.core.hashing import fingerprint
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -16,8 +21,23 @@ CLASSES = types.Array(types.uint16, 1, "C", readonly=True)
 FOLDED = types.Array(types.uint32, 1, "C", readonly=True)
 
 
+def _keep_apart() -> None:
+    """Keep what is compiled in a folder named by all sources of this room.
+
+    numba looks at a kernel's own file alone: one whose helpers or constants changed in another would be taken from the
+    cache as it was, and measure by the old definition. A folder that the user names (NUMBA_CACHE_DIR) is the user's.
+    """
+    sources = {path.as_posix(): path.read_bytes() for path in sorted(Path(__file__).parent.rglob("*.py"))}
+    with contextlib.suppress(RuntimeError):  # no home: numba keeps it beside the sources
+        numba.config.CACHE_DIR = str(cache_folder() / "kernels" / fingerprint(sources))
+
+
+if not numba.config.CACHE_DIR:
+    _keep_apart()
+
+
 def kernel(*arguments: Any) -> Callable[[Function], Function]:
-    """Compile a function for these argument types when it is defined, or load it from numba's cache beside its file."""
+    """Compile a function for these argument types when it is defined, or load it as it was compiled before."""
 
     def compile_(function: Function) -> Function:
         try:

@@ -1,0 +1,47 @@
+"""Compiled kernels follow their sources, wherever these lie."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import firn
+
+ASK = "from firn.data.shown import shown; print(shown(1))"
+HELPER = """
+from firn.data.compiled import helper
+@helper
+def add(x):
+    return x + {number}
+"""
+KERNEL = """
+from numba import types
+from firn.data.added import add
+from firn.data.compiled import kernel
+@kernel(types.int64)
+def shown(x):
+    return add(x)
+"""
+
+
+def test_a_kernel_whose_helper_changed_in_another_file_is_compiled_anew(tmp_path: Path) -> None:
+    package = tmp_path / "firn"
+    for room in ("core", "data"):
+        shutil.copytree(Path(firn.__file__).parent / room, package / room, ignore=shutil.ignore_patterns("__pycache__"))
+    (package / "__init__.py").write_text("")
+    (package / "data" / "shown.py").write_text(KERNEL)
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    environment.pop("NUMBA_CACHE_DIR", None)
+
+    def ask(number: int) -> str:
+        (package / "data" / "added.py").write_text(HELPER.format(number=number))
+        return subprocess.run(
+            [sys.executable, "-c", ASK], capture_output=True, text=True, check=True, env=environment, cwd=tmp_path
+        ).stdout.strip()
+
+    assert ask(10) == "11"
+    assert list((tmp_path / "cache").rglob("*.nbc"))
+    assert ask(20) == "21"
