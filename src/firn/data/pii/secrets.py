@@ -20,12 +20,14 @@ _PRIVATE = re.compile(PRIVATE.encode())
 
 _LOGIN = re.compile(rb"(?<=://)[^\s/@:\"'<>]{1,100}:[^\s/@\"'<>]{1,100}(?=@)")
 # A name that speaks of a secret, and a value in quotes, or to the end of a line of configuration.
-_ASSIGNED = re.compile(
+_IS = re.compile(rb":=|=>|=|:")
+_NAME = re.compile(
     rb"(?:password|passwd|secret|token|api_?-?key|access_?-?key|auth_?-?key|private_?-?key|secret_?-?key)"
-    rb"[\"']?\]?[ \t]{0,8}(?:=>|:=|=|:)[ \t]{0,8}"
-    rb"(?:\"([^\s\"]{8,200})\"|'([^\s']{8,200})'|([A-Za-z0-9+/_=.-]{16,200})(?=\s|\Z))",
+    rb"[\"']?\]?[ \t]{0,8}\Z",
     re.IGNORECASE,
 )
+_LONGEST = 24  # bytes of a name and what follows it
+_VALUE = re.compile(rb"[ \t]{0,8}(?:\"([^\s\"]{8,200})\"|'([^\s']{8,200})'|([A-Za-z0-9+/_=.-]{16,200})(?=\s|\Z))")
 # Cheap tests for the words above.
 _WORDS = (b"assw", b"ASSW", b"ecret", b"ECRET", b"oken", b"OKEN", b"key", b"Key", b"KEY")
 _EXAMPLE = re.compile(
@@ -54,10 +56,13 @@ def unwindowed(text: bytes) -> Iterator[tuple[int, int]]:
         yield from (match.span() for match in _PRIVATE.finditer(text))
     if not any(word in text for word in _WORDS):
         return
-    for match in _ASSIGNED.finditer(text):
-        value = match[match.lastindex or 0]
-        if _mixed(value) and not _EXAMPLE.search(value):
-            yield match.span(match.lastindex or 0)
+    for sign in _IS.finditer(text):
+        if not _NAME.search(text, max(0, sign.start() - _LONGEST), sign.start()):
+            continue
+        if match := _VALUE.match(text, sign.end()):
+            value = match[match.lastindex or 0]
+            if _mixed(value) and not _EXAMPLE.search(value):
+                yield match.span(match.lastindex or 0)
 
 
 def _mixed(value: bytes) -> bool:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from firn.data.compiled import TEXT, helper, kernel
 
 #: What a window may hold. AT: an at sign. NUMBER: digits enough, near each other. DOTS: with dots between
-#: as in an IPv4 address. COLONS: an IPv6 address. TOKEN: a long run of letters and digits.
+#: as in an IPv4 address. COLONS: as in an IPv6 address. TOKEN: a long run of letters and digits.
 AT, NUMBER, DOTS, COLONS, TOKEN = range(5)
 
 _GAP = 6  # bytes between two digits of one number at most: `x` and spaces, a bank's letters
@@ -18,22 +18,24 @@ _PAD = 16  # bytes on both sides of digits that belong to them
 _LOCAL, _DOMAIN = 72, 272  # bytes before and after an at sign that belong to an address
 _TOKEN = 16  # characters of a key at least
 
-_DIGIT, _HEX, _LETTER, _COLON, _JOIN, _SIGN = 1, 2, 4, 8, 16, 32
-_KINDS = np.zeros(256, np.uint8)
+_GROUP = 5  # bytes from colon to colon in an address at most
+_ADDRESS = 40  # of an address at most
+
+# What a byte may begin or end. Letters, hyphens and underscores have nothing: most bytes are passed over at once.
+_DIGIT, _END, _COLON, _SIGN = 1, 2, 4, 8
+_KINDS = np.full(256, _END, np.uint8)
 for _first, _last, _bits in (
-    ("0", "9", _DIGIT | _HEX),
-    ("a", "f", _HEX | _LETTER),
-    ("g", "z", _LETTER),
-    ("A", "F", _HEX | _LETTER),
-    ("G", "Z", _LETTER),
-    (":", ":", _COLON),
-    ("-", "-", _JOIN),
-    ("_", "_", _JOIN),
-    ("@", "@", _SIGN),
+    ("0", "9", _DIGIT),
+    ("a", "z", 0),
+    ("A", "Z", 0),
+    ("-", "-", 0),
+    ("_", "_", 0),
+    (":", ":", _END | _COLON),
+    ("@", "@", _END | _SIGN),
+    (")", ")", _END | _SIGN),  # "(at)" and "[at]" are told by the bracket that ends them
+    ("]", "]", _END | _SIGN),
 ):
-    _KINDS[ord(_first) : ord(_last) + 1] |= _bits
-# "(at)" and "[at]": told by the bracket that ends them.
-_KINDS[[ord(")"), ord("]")]] |= _SIGN
+    _KINDS[ord(_first) : ord(_last) + 1] = _bits
 _KINDS.setflags(write=False)
 
 
@@ -70,14 +72,26 @@ def _is_at(text: NDArray[np.uint8], at: int) -> bool:
     return bool(text[at - 2] | 0x20 == 0x61 and text[at - 1] | 0x20 == 0x74)
 
 
+@helper
+def _is_mixed(text: NDArray[np.uint8], start: int, end: int) -> bool:
+    """Whether there are both digits and letters."""
+    digit, letter = False, False
+    for at in range(start, end):
+        digit = digit or 0x30 <= text[at] <= 0x39
+        letter = letter or (text[at] >= 0x41 and text[at] != 0x5F)
+    return digit and letter
+
+
 @kernel(TEXT, types.Array(types.uint8, 1, "C", readonly=True))
 def _suspects(text: NDArray[np.uint8], kinds: NDArray[np.uint8]) -> NDArray[np.int64]:
     found, count, latest = np.empty((16, 3), np.int64), 0, np.full(5, -1, np.int64)
     first, last, digits, dots = 0, 0, 0, 0  # of the digits near each other
-    run, mixed = -1, 0  # the run of letters and digits: where it began, which of them it has
-    group, colons, doubled = -1, 0, False  # the run of hexadecimal digits and colons
+    run = 0  # where the run of letters and digits at hand began
+    colon, colons = -_ADDRESS, 0  # the latest, and how many are near each other
     for at in range(text.size + 1):
-        kind = kinds[text[at]] if at < text.size else np.uint8(0)
+        kind = kinds[text[at]] if at < text.size else np.uint8(_END)
+        if kind == 0:
+            continue
         if digits > 0 and (at == text.size or (kind & _DIGIT != 0 and at - last > _GAP + 1)):
             if digits >= _DIGITS:
                 found, count = _note(found, count, latest, NUMBER, first - _PAD, last + 1 + _PAD)
@@ -90,23 +104,16 @@ def _suspects(text: NDArray[np.uint8], kinds: NDArray[np.uint8]) -> NDArray[np.i
             elif at - last == 2 and text[at - 1] == 0x2E:
                 dots += 1
             digits, last = digits + 1, at
-        if kind & (_DIGIT | _LETTER | _JOIN) != 0:
-            run = at if run < 0 else run
-            mixed |= int(kind & (_DIGIT | _LETTER))
-        elif run >= 0:
-            if at - run >= _TOKEN and mixed == _DIGIT | _LETTER:
-                found, count = _note(found, count, latest, TOKEN, run, at)
-            run, mixed = -1, 0
-        if kind & (_HEX | _COLON) != 0:
-            group = at if group < 0 else group
-            if kind & _COLON != 0:
-                doubled = doubled or (at > group and text[at - 1] == 0x3A)
-                colons += 1
-        elif group >= 0:
-            if colons >= 7 or doubled:
-                found, count = _note(found, count, latest, COLONS, group - 1, at + 1)
-            group, colons, doubled = -1, 0, False
-        if kind & _SIGN != 0 and _is_at(text, at):
+            continue
+        if at - run >= _TOKEN and _is_mixed(text, run, at):
+            found, count = _note(found, count, latest, TOKEN, run, at)
+        run = at + 1
+        if kind & _COLON != 0:
+            colons = colons + 1 if at - colon <= _GROUP else 1
+            if colons >= 7 or at - colon == 1:
+                found, count = _note(found, count, latest, COLONS, at - _ADDRESS, at + _ADDRESS)
+            colon = at
+        elif kind & _SIGN != 0 and _is_at(text, at):
             found, count = _note(found, count, latest, AT, at - _LOCAL, at + _DOMAIN)
     return found[:count]
 
