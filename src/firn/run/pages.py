@@ -150,7 +150,7 @@ def _facts(corpus: Corpus | None, folder: RunFolder, result: TrainResult | None)
 def _summary(recipe: Recipe, corpus: Corpus | None, result: TrainResult | None, rungs: list[Rung]) -> str:
     if result is None or corpus is None:
         return "This run is not finished; the page shows what is there."
-    names = {"gpt2": "GPT-2", "llama": "Llama", "qwen3": "Qwen3"}
+    names = {"gpt2": "GPT-2", "llama": "Llama", "qwen3": "Qwen3", "olmo2": "OLMo 2"}
     documents = sum(source.documents for source in corpus.sources.values())
     text = (
         f"A base model of {names[recipe.model.preset]}'s shape with {count(result.parameters)} parameters, trained "
