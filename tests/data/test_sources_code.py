@@ -14,7 +14,7 @@ from firn.core.errors import InputError
 from firn.core.store import Store
 from firn.data import read
 from firn.data.extract import ExtractSettings
-from firn.data.sources import CodeSource, code
+from firn.data.sources import CodeSource, code, listing
 
 sys.path.insert(0, str(Path(__file__).parent))
 from shards import Inline
@@ -153,6 +153,16 @@ def test_the_standard_library_is_the_same_wherever_it_lies(tmp_path: Path, monke
         "Lib/asyncio/__init__.py": "asyncio",
         "Lib/asyncio/events.py": "asyncio/events",
     }
+
+
+def test_other_peoples_packages_are_not_even_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, {"os.py": "x = 1\n", "site-packages/huge/x.py": "x = 1\n", "dist-packages/y.py": "y = 1\n"})
+    listed, listdir = [], os.listdir
+    monkeypatch.setattr(listing.os, "listdir", lambda path: listed.append(path) or listdir(path))
+    monkeypatch.setattr(code.sysconfig, "get_path", lambda name: str(tmp_path))
+    tasks = code.tasks("code", CodeSource(paths=("stdlib:",)))
+    assert [name for task in tasks for name, *_ in task.extra["files"]] == ["Lib/os.py"]
+    assert set(listed) == {str(tmp_path)}
 
 
 def test_a_folder_without_files_is_an_error(tmp_path: Path) -> None:

@@ -111,7 +111,9 @@ def _files_of(path: str) -> Iterator[Found]:
 def _stdlib() -> Iterator[Found]:
     """Files named as in CPython's own repository, wherever they are installed. Raises InputError."""
     base = sysconfig.get_path("stdlib")
-    found = [file for file in below(base, base) if file.name.endswith(".py") and not file.link]
+    # Tens of thousands of files of other people's packages may lie there.
+    packages = [os.path.join(base, name) for name in ("site-packages", "dist-packages")]
+    found = [file for file in below(base, base, packages) if file.name.endswith(".py") and not file.link]
     if not found:
         raise InputError("this Python has no source files of its library", where=base, mend="use another Python")
     for file in found:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -94,9 +94,12 @@ def _local(path: str) -> Iterator[Found]:
         yield from below(match, base) if _is_folder(match) else _file(match, base)
 
 
-def below(folder: str, base: str) -> Iterator[Found]:
-    """The regular files in a folder and its folders, named relative to `base`; links are listed, what is hidden not."""
-    for each in _folders(folder):
+def below(folder: str, base: str, without: Collection[str] = ()) -> Iterator[Found]:
+    """The regular files in a folder and its folders, named relative to `base`; links are listed, what is hidden not.
+
+    without: paths of folders that are not looked into.
+    """
+    for each in _folders(folder, without):
         for entry in _entries(each):
             if not entry.startswith("."):
                 yield from _file(os.path.join(each, entry), base)
@@ -112,14 +115,14 @@ def _file(path: str, base: str) -> Iterator[Found]:
         yield Found(path, base, _name(os.path.relpath(path, base)), 0 if link else status.st_size, link)
 
 
-def _folders(folder: str) -> Iterator[str]:
-    """A folder and all folders in it, but hidden ones and those behind a link."""
+def _folders(folder: str, without: Collection[str] = ()) -> Iterator[str]:
+    """A folder and all folders in it, but hidden ones, those behind a link and those `without`."""
     waiting = [folder]
     while waiting:
         here = waiting.pop()
         yield here
         paths = [os.path.join(here, entry) for entry in _entries(here) if not entry.startswith(".")]
-        waiting += [path for path in reversed(paths) if _is_folder(path)]
+        waiting += [path for path in reversed(paths) if path not in without and _is_folder(path)]
 
 
 def _is_folder(path: str) -> bool:
