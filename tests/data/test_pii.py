@@ -59,6 +59,7 @@ def found(text: str) -> list[tuple[str, str]]:
         ("national_id", "11010519491231002X"),
         ("phone", "+49 (0)30 1234567"),
         ("phone", "+447700900123"),
+        ("phone", "+33\u00a01\u00a084\u00a017\u00a061\u00a018"),
         ("phone", "(212) 555-0123"),
         ("phone", "212.555.0123x44"),
         ("phone", "01.84.17.61.18"),
@@ -118,6 +119,7 @@ def test_secrets_in_code(text: str, value: str) -> None:
         'password = os.environ["PASSWORD"]; api_key = "your-api-key-1"; token = "xxxxxxxx1"',
         "In 1914-1918 and 1939-1945 some 1 000 000 people; see pages 100-200.",
         "d41d8cd98f00b204e9800998ecf8427e",
+        "Decimal('+35236450.6') and +000000120",
     ],
 )
 def test_what_stays(text: str) -> None:
