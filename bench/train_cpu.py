@@ -8,7 +8,8 @@ stages, an eighth of the modules held out. Both sides read the same batches.
 
 The peer is written here, in nanoGPT's way: learned positions, pre-norm blocks without biases, GELU, embeddings tied
 to the head; AdamW (0.9, 0.95), decay 0.1 on matrices, gradients clipped at 1, a warm-up and a cosine down to a tenth;
-fp32, which is what nanoGPT computes in on a CPU. Its learning rate is the best of 1e-3, 2e-3, 4e-3 and 8e-3 here.
+fp32, which is what nanoGPT computes in on a CPU. Its learning rate is the best of 1e-3, 2e-3 and 4e-3, which end at
+held-out losses of 4.89, 4.72 and 5.01.
 
 1. Tokens/s of one shape, firn's `gpt2` preset and AdamW against the peer: fp32 against fp32, and bf16 (where the
    processor has it) against the peer under autocast. The ratio is the median over steps taken in turns.
@@ -57,7 +58,7 @@ from firn.train.trainer import Trainer
 SPLIT = SplitSettings(validation=0.125)
 VOCABULARY = 2048
 LAYERS, WIDTH, HEADS, WINDOW, BATCH = 4, 128, 4, 256, 8
-PEER_RATE = 4e-3
+PEER_RATE = 2e-3
 FRACTIONS = (0.05, 0.10, 0.15, 0.20, 0.30)
 HELD_OUT_TOKENS = 32_768
 
