@@ -101,8 +101,11 @@ def test_what_would_be_left_in_shreds_goes(tmp_path: Path) -> None:
 def test_a_document_that_cites_a_famous_sentence_stays(tmp_path: Path, remove: str) -> None:
     store = Store(tmp_path / "store")
     rows = [row("cites", f"{prose(50, 80)} Lincoln said: {FAMOUS} {prose(51, 80)}"), row("only", FAMOUS)]
-    _, ledger = clean(store, rows, settings(tmp_path, remove=remove))
+    question = {"question": f"Who said these words: {FAMOUS}", "choices": ["Lincoln", "Douglass"]}
+    _, ledger = clean(store, rows, settings(tmp_path, [*ITEMS, question], remove=remove))
     assert [entry["verdict"] for entry in ledger] == ["kept", "kept"]
+    _, (asked,) = clean(store, [row("asks", planted(question))], settings(tmp_path, [question], remove=remove))
+    assert asked["verdict"] != "kept"
 
 
 def test_a_saying_is_no_evidence_and_a_copied_test_stays_one(tmp_path: Path) -> None:

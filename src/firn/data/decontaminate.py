@@ -9,10 +9,11 @@ The rule. An item is **found** in a document where at least `coverage` of its n-
 first field, or of another field of more than a sentence; both of all of them and of those that are not common. The
 13-gram, and 8 words as the least, are those of GPT-3 (Brown et al. 2020, arXiv:2005.14165, appendix C); that a share of
 an item's n-grams decides, and the 70%, is PaLM's (Chowdhery et al. 2022, arXiv:2204.02311, section 8). A document that
-cites a sentence which an item cites too holds only a small share of the item. An n-gram is **common** where it occurs
-in more than `common` documents, 10 as in GPT-3, where most of such were found to be common phrases and legal
-boilerplate; unlike there, documents that hold an item of more than a sentence (twice `ngram` of its n-grams, so 38
-words with 13) do not count, for a test that was copied to a hundred pages does not become a saying by that. So an item
+cites a sentence which an item cites too holds only a share of the item. Of an item that is itself no more than a
+sentence (fewer than twice `ngram` n-grams, so 38 words with 13) all n-grams must occur: "Who said: ..." is not found
+where only that was said. An n-gram is **common** where it occurs in more than `common` documents, 10 as in GPT-3, where
+most of such were found to be common phrases and legal boilerplate; unlike there, documents that hold an item of more
+than a sentence do not count, for a test that was copied to a hundred pages does not become a saying by that. So an item
 of one sentence that more than `common` documents cite is taken for a saying; raise `common` to find those too.
 
 What goes. `spans`: what was found, with `margin` bytes on both sides; pieces of fewer than `least` bytes go too, and a
@@ -33,7 +34,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from firn.core.engine import LocalEngine
 from firn.core.schema import DOCUMENT
@@ -73,11 +74,9 @@ class IndexSettings(Settings):
     """N-grams of more items than this are a formula of the task, by which nothing is known."""
 
 
-class CutSettings(Settings):
-    """What becomes of a document with items in it."""
+class CutSettings(MatchSettings):
+    """What counts as found, and what becomes of a document with items in it."""
 
-    coverage: float = Field(default=0.7, gt=0, le=1)
-    """Share of an item's n-grams that must occur in a document for the item to be found there."""
     remove: Literal["spans", "documents"] = "spans"
     """Whether what was found is cut out, or the document goes."""
     margin: int = Field(default=200, ge=0)
@@ -95,6 +94,12 @@ class DecontaminateSettings(IndexSettings, CutSettings):
     """The evaluation sets, by a name of your own."""
     common: int = Field(default=10, ge=1)
     """N-grams in more documents than this, apart from documents that hold a whole item with them, are no evidence."""
+
+    @model_validator(mode="after")
+    def _shorter(self) -> DecontaminateSettings:
+        if self.shortest > self.ngram:
+            raise ValueError("shortest is more than ngram: no field would be looked for between them")
+        return self
 
     def part(self, kind: type[S]) -> S:
         """What one of the stages needs to know of it."""
@@ -187,7 +192,7 @@ def run(work: Work) -> None:
             if matches is not None and matches[0, 0] < 0:
                 work.ledger.failed(id_, "quarantined: looking for evaluation items in it killed or hung its worker")
                 stays[at] = False
-            elif matches is None or not (held := _found(index, matches, is_common, rare, settings.coverage)):
+            elif matches is None or not (held := _found(index, matches, is_common, rare, settings)):
                 work.ledger.kept(id_)
             else:
                 rules = 0
@@ -242,7 +247,11 @@ class _Found(NamedTuple):
 
 
 def _found(
-    index: Index, matches: NDArray[np.int32], is_common: NDArray[np.bool_], rare: NDArray[np.int64], coverage: float
+    index: Index,
+    matches: NDArray[np.int32],
+    is_common: NDArray[np.bool_],
+    rare: NDArray[np.int64],
+    settings: CutSettings,
 ) -> list[_Found]:
     """The items that a document holds, by its matches. rare: n-grams of each item that are not common."""
     grams = np.unique(matches[:, 0])
@@ -250,7 +259,8 @@ def _found(
     some, rare_counts = index.per_item(grams[~is_common[grams]])
     own = np.zeros(items.size, np.int64)
     own[np.searchsorted(items, some)] = rare_counts
-    held = items[(counts >= coverage * index.totals[items]) & (own > 0) & (own >= coverage * rare[items])]
+    enough = (counts >= settings.needed(index.totals[items])) & (own >= settings.coverage * rare[items])
+    held = items[enough & (own > 0)]
     number = dict(zip(items.tolist(), counts.tolist(), strict=True))
     spans: dict[int, list[tuple[int, int]]] = {item: [] for item in held.tolist()}
     places, owners = index.holders(matches[:, 0])

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
+from pydantic import Field
 
 from firn.core.settings import Settings
 from firn.core.stage import Stage, Work
@@ -29,12 +30,17 @@ ELSEWHERE = pa.schema(
 
 
 class MatchSettings(Settings):
-    """What holds an item."""
+    """What counts as found."""
 
-    ngram: int
-    """Words of an n-gram; an item of twice as many n-grams is more than a sentence."""
-    coverage: float
-    """Share of an item's n-grams that a document holds."""
+    ngram: int = Field(default=13, ge=2, le=64)
+    """Words of an n-gram."""
+    coverage: float = Field(default=0.7, gt=0, le=1)
+    """Share of an item's n-grams that must occur in a document for the item to be found there; of an item that is no
+    more than a sentence (fewer than twice `ngram` n-grams) all must."""
+
+    def needed(self, totals: NDArray[np.int64]) -> NDArray[np.float64]:
+        """How many n-grams of items must occur. totals: how many they are known by."""
+        return np.where(totals < 2 * self.ngram, totals, self.coverage * totals)
 
 
 class Index(NamedTuple):
@@ -111,7 +117,8 @@ def match(work: Work) -> None:
 def _elsewhere(index: Index, grams: NDArray[np.int32], settings: MatchSettings) -> NDArray[np.int32]:
     """Of a document's n-grams those of no item that the document holds, and that is more than a sentence."""
     items, counts = index.per_item(grams)
-    held = items[(counts >= 2 * settings.ngram) & (counts >= settings.coverage * index.totals[items])]
+    totals = index.totals[items]
+    held = items[(totals >= 2 * settings.ngram) & (counts >= settings.needed(totals))]
     places, owners = index.holders(grams)
     return np.delete(grams, places[np.isin(owners, held)])
 
