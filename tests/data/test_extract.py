@@ -323,3 +323,13 @@ def test_dates_of_real_pages(shared_data: Callable[[str], Path]) -> None:
             found = extract(sample.html, SETTINGS, sample.url).published
             right.append(found is not None and found.strftime("%Y-%m-%d") == gold[sample.name][:10])
     assert np.mean(right) > 0.8
+
+
+def test_a_cell_that_holds_nothing_but_spaces_leaves_no_bar() -> None:
+    cells = "<tr><th>Name</th><td>&nbsp;</td><td>\u00a0 &#160;</td></tr><tr><th>Height</th><td>12 m</td></tr>"
+    prose = "<p>A table of mountains, and of how high each of them is, follows here for whoever wants to climb.</p>"
+    text = extract(
+        f"<html><body><main>{prose}<table>{cells}</table>{prose}</main></body></html>", ExtractSettings()
+    ).text
+    assert "Height | 12 m" in text
+    assert "Name\n" in text

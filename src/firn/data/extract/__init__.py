@@ -7,7 +7,7 @@ from firn.data.extract.settings import Extracted, ExtractSettings, Refused
 __all__ = ["LIBRARIES", "VERSION", "ExtractSettings", "Extracted", "Refused", "extract"]
 
 #: Rises whenever the same page and settings give another result.
-VERSION = 1
+VERSION = 2
 
 #: Distributions whose versions change what is extracted.
 LIBRARIES = ("resiliparse", "trafilatura")

@@ -135,6 +135,26 @@ def _write(data, nodes, within, first, final, out, size):  # type: ignore[no-unt
     return size
 
 
+@helper
+def _is_blank(out, begin, end):  # type: ignore[no-untyped-def]
+    """Whether there is nothing but white space and no-break spaces, which pages put into empty cells."""
+    i = begin
+    while i < end:
+        if out[i] == 38 and end - i >= 6 and out[i + 5] == 59:  # &nbsp; or &#160;
+            named = out[i + 1] == 110 and out[i + 2] == 98 and out[i + 3] == 115 and out[i + 4] == 112
+            numbered = out[i + 1] == 35 and out[i + 2] == 49 and out[i + 3] == 54 and out[i + 4] == 48
+            if not (named or numbered):
+                return False
+            i += 6
+        elif out[i] == 0xC2 and end - i >= 2 and out[i + 1] == 0xA0:
+            i += 2
+        elif out[i] == 32 or out[i] == 9 or out[i] == 10:
+            i += 1
+        else:
+            return False
+    return True
+
+
 @kernel(
     BYTES,
     types.Array(types.int32, 2, "C"),
@@ -174,6 +194,7 @@ def write_blocks(data, nodes, within, blocks, kept):  # type: ignore[no-untyped-
     for b in range(blocks.shape[1]):
         if kept[b]:
             container = blocks[CONTAINER, b]
+            begin, item_before = size, item
             if before >= 0:
                 kind = _separator(nodes, lines, rows, before, container)
                 if kind == 2:
@@ -189,7 +210,11 @@ def write_blocks(data, nodes, within, blocks, kept):  # type: ignore[no-untyped-
                 item = line
                 size = _put(out, size, 45)
                 size = _put(out, size, 32)
-            before = container
+            start = size
             size = _write(data, nodes, within, blocks[FIRST, b], blocks[FINAL, b], out, size)
+            if _is_blank(out, start, size):
+                size, item = begin, item_before  # an empty cell needs no bar before it
+            else:
+                before = container
         ends[b] = size
     return out[:size].copy(), ends
