@@ -15,6 +15,8 @@ from firn.core.hashing import fingerprint
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+_CONFIG: Any = numba.config  # its names are made at import
+
 #: UTF-8 bytes of a text: uint8 [n], contiguous. Read-only, as Arrow's buffers are; writable arrays may be passed too.
 TEXT = types.Array(types.uint8, 1, "C", readonly=True)
 CLASSES = types.Array(types.uint16, 1, "C", readonly=True)
@@ -29,10 +31,10 @@ def _keep_apart() -> None:
     """
     sources = {path.as_posix(): path.read_bytes() for path in sorted(Path(__file__).parent.rglob("*.py"))}
     with contextlib.suppress(RuntimeError):  # no home: numba keeps it beside the sources
-        numba.config.CACHE_DIR = str(cache_folder() / "kernels" / fingerprint(sources))
+        _CONFIG.CACHE_DIR = str(cache_folder() / "kernels" / fingerprint(sources))
 
 
-if not numba.config.CACHE_DIR:
+if not _CONFIG.CACHE_DIR:
     _keep_apart()
 
 
