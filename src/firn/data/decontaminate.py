@@ -178,7 +178,7 @@ def run(work: Work) -> None:
     is_common = np.zeros(index.hashes.size, bool)
     is_common[work.table(3, "common").column("gram").to_numpy()] = True
     rare = np.bincount(index.owners[np.repeat(~is_common, np.diff(index.offsets))], minlength=index.totals.size)
-    found_in = _by_row(work.table(1, "matches"))
+    found_in, nothing = _by_row(work.table(1, "matches")), np.empty((0, 3), np.int32)
 
     documents, found_file, row = work.writer("documents", DOCUMENT), work.writer("found", FOUND), 0
     contaminated: dict[str, set[tuple[str, int]]] = {}
@@ -188,37 +188,38 @@ def run(work: Work) -> None:
         found_rows: list[dict[str, Any]] = []
         urls = batch.column("url").to_pylist()
         for at, (text, id_) in enumerate(zip(texts(batch.column("text")), batch.column("id").to_pylist(), strict=True)):
-            matches = found_in.get(row)
-            if matches is not None and matches[0, 0] < 0:
-                work.ledger.failed(id_, "quarantined: looking for evaluation items in it killed or hung its worker")
+            matches = found_in.get(row, nothing)
+            quarantined = matches.size and matches[0, 0] < 0
+            if quarantined or not work.enter(row, id_):
+                if quarantined:
+                    work.ledger.failed(id_, "quarantined: looking for evaluation items in it killed or hung its worker")
                 stays[at] = False
-            elif matches is None or not (held := _found(index, matches, is_common, rare, settings)):
+                row += 1
+                continue
+            held, spans = _found(index, matches, is_common, rare, settings) if matches.size else ([], [])
+            if not held:
                 work.ledger.kept(id_)
             else:
-                rules = 0
-                listed: set[tuple[str, str, int]] = set()
-                for one in held:  # an item comes before its fields
-                    item = items.slice(one.item, 1).to_pylist()[0]
-                    if (name := (item["set"], item["file"], item["line"])) in listed:
-                        continue
-                    listed.add(name)
-                    rules |= 1 << bit[item["set"]]
+                about = {"row": row, "id": id_, "url": urls[at]}
+                named = _named(held, items)
+                found_rows += [{**item, **one._asdict(), **about} for one, item in named]
+                for _, item in named:
                     contaminated.setdefault(item["set"], set()).add((item["file"], item["line"]))
-                    about = {"row": row, "id": id_, "url": urls[at], "found": one.found, "start": one.start}
-                    found_rows.append({**{k: item[k] for k in FOUND.names if k in item}, **about, "end": one.end})
-                best = max(held, key=lambda one: (one.found / index.totals[one.item], -one.item))
-                share = best.found / float(index.totals[best.item])
-                rule = f"contaminated.{items.column('set')[best.item].as_py()}"
-                left, gone = _pieces(text, [span for one in held for span in one.spans], settings)
+                rules = sum(1 << bit[name] for name in {item["set"] for _, item in named})
+                best, item = max(named, key=lambda pair: (pair[0].found / pair[1]["grams"], -pair[0].item))
+                decided = {"value": best.found / item["grams"], "bound": settings.coverage, "rules": rules}
+                left, gone = _pieces(text, spans, settings)
                 if settings.remove == "documents" or not left or len(left) > settings.pieces:
-                    work.ledger.removed(id_, rule, value=share, bound=settings.coverage, rules=rules)
+                    work.ledger.removed(id_, f"contaminated.{item['set']}", **decided)
                     stays[at] = False
                 else:
-                    work.ledger.changed(id_, spans=gone, rule=rule, value=share, bound=settings.coverage, rules=rules)
+                    work.ledger.changed(id_, spans=gone, rule=f"contaminated.{item['set']}", **decided)
                     cut[at] = "\n\n".join(text[start:end].tobytes().decode().strip() for start, end in left)
             row += 1
+        work.leave()
         if found_rows:
-            found_file.write(pa.Table.from_pylist(found_rows, schema=FOUND))
+            columns = [pa.array([found[field.name] for found in found_rows], field.type) for field in FOUND]
+            found_file.write(pa.table(columns, schema=FOUND))
         table = pa.Table.from_batches([batch]).select(DOCUMENT.names)
         if any(text is not None for text in cut):
             place = table.schema.get_field_index("text")
@@ -236,14 +237,22 @@ def _by_row(table: pa.Table) -> dict[int, NDArray[np.int32]]:
     return {int(rows[a]): rest[a:b] for a, b in pairwise([*starts.tolist(), rows.size])}
 
 
+def _named(held: list[_Found], items: pa.Table) -> list[tuple[_Found, dict[str, Any]]]:
+    """What was found with its row of the index, each item once: as a whole, which comes first there, or by a field."""
+    named: dict[tuple[str, str, int], tuple[_Found, dict[str, Any]]] = {}
+    for one in held:
+        item = items.slice(one.item, 1).to_pylist()[0]
+        named.setdefault((item["set"], item["file"], item["line"]), (one, item))
+    return list(named.values())
+
+
 class _Found(NamedTuple):
-    """An item in a document. found: its n-grams there. start, end: from the first to the last. spans: of them all."""
+    """An item in a document. found: its n-grams there. start, end: from the first to the last."""
 
     item: int
     found: int
     start: int
     end: int
-    spans: list[tuple[int, int]]
 
 
 def _found(
@@ -252,25 +261,34 @@ def _found(
     is_common: NDArray[np.bool_],
     rare: NDArray[np.int64],
     settings: CutSettings,
-) -> list[_Found]:
-    """The items that a document holds, by its matches. rare: n-grams of each item that are not common."""
-    grams = np.unique(matches[:, 0])
+) -> tuple[list[_Found], list[tuple[int, int]]]:
+    """The items that a document holds, by its matches, and where their n-grams are.
+
+    rare: n-grams of each item that are not common.
+    """
+    grams, which = np.unique(matches[:, 0], return_inverse=True)
     items, counts = index.per_item(grams)
     some, rare_counts = index.per_item(grams[~is_common[grams]])
     own = np.zeros(items.size, np.int64)
     own[np.searchsorted(items, some)] = rare_counts
-    enough = (counts >= settings.needed(index.totals[items])) & (own >= settings.coverage * rare[items])
-    held = items[enough & (own > 0)]
-    number = dict(zip(items.tolist(), counts.tolist(), strict=True))
-    spans: dict[int, list[tuple[int, int]]] = {item: [] for item in held.tolist()}
-    places, owners = index.holders(matches[:, 0])
+    enough = (counts >= settings.needed(index.totals[items])) & (own >= settings.coverage * rare[items]) & (own > 0)
+    held, found = items[enough], counts[enough]
+
+    # By n-gram before by item, as one may occur many times and belong to many items.
+    first, last = np.full(grams.size, np.iinfo(np.int32).max, np.int32), np.zeros(grams.size, np.int32)
+    np.minimum.at(first, which, matches[:, 1])
+    np.maximum.at(last, which, matches[:, 2])
+    places, owners = index.holders(grams)
     ours = np.isin(owners, held)
-    for place, item in zip(places[ours].tolist(), owners[ours].tolist(), strict=True):
-        spans[item].append((int(matches[place, 1]), int(matches[place, 2])))
-    return [
-        _Found(item, number[item], min(s for s, _ in own_spans), max(e for _, e in own_spans), own_spans)
-        for item, own_spans in spans.items()
-    ]
+    places, position = places[ours], np.searchsorted(held, owners[ours])
+    starts, ends = np.full(held.size, np.iinfo(np.int32).max, np.int32), np.zeros(held.size, np.int32)
+    np.minimum.at(starts, position, first[places])
+    np.maximum.at(ends, position, last[places])
+    spans = matches[np.isin(which, places), 1:]
+    return (
+        [_Found(*row) for row in zip(held.tolist(), found.tolist(), starts.tolist(), ends.tolist(), strict=True)],
+        [(start, end) for start, end in spans.tolist()],
+    )
 
 
 def _pieces(
