@@ -330,7 +330,9 @@ def _validated(recipe: Recipe, held_out: dict[str, int]) -> int:
 
 def device_words(runtime: Runtime) -> str:
     """The device, for people."""
-    return f"{runtime.threads} threads of {runtime.name}" if runtime.device == "cpu" else runtime.name
+    if runtime.device != "cpu":
+        return runtime.name
+    return f"{runtime.threads} {'thread' if runtime.threads == 1 else 'threads'} of {runtime.name}"
 
 
 def _too_much(memory: int, disk: int, free: int | None, runtime: Runtime) -> list[str]:
