@@ -63,10 +63,12 @@ class TrainSettings(Settings):
 
     steps: int = Field(default=1000, ge=1)
     """Optimizer steps."""
-    window: int = Field(default=512, ge=1)
-    """Tokens per window (T)."""
+    window: int = Field(default=256, ge=1)
+    """Tokens per window (T), at most the model's context. In runs of a few million tokens 256 learns more than 512 or
+    1024 from as many tokens."""
     batch: int = Field(default=16, ge=1)
-    """Windows per step (B)."""
+    """Windows per step (B). 4,096 tokens suit runs of a few million; fewer leave Muon's products without work to hide
+    behind, more leave too few steps."""
     micro_batch: int | None = Field(default=None, ge=1)
     """Windows per forward pass; the batch is accumulated from them. None: the whole batch at once."""
     seed: int = Field(default=0, ge=0)
