@@ -111,7 +111,7 @@ class Progress:
         label = self._stages[stage].label if stage in self._stages else ""
         self._remove(stage)
         self._event("end", stage=stage, label=label, **facts)
-        self._line(f"{_name(stage, label)}  {summary}")
+        self._line(f"{_name(stage, label):<10}  {summary}")
 
     def abandon(self, stage: str, *, interrupted: bool = False) -> None:
         """The stage ends in an error, which whoever called reports, or because a person stopped it."""
@@ -148,7 +148,7 @@ class Progress:
 
 
 def _name(stage: str, label: str) -> str:
-    return f"{stage:<10}{label}" if label else f"{stage:<10}".rstrip()
+    return f"{stage:<10}  {label}" if label else stage
 
 
 def _duration(seconds: float) -> str:
