@@ -62,6 +62,7 @@ def test_a_pipe_gets_a_line_at_the_first_and_the_last_step_and_every_validation(
         for step in range(3):
             display.show({"kind": "step", "step": step, **STEP})
         display.show({"kind": "validation", "step": 3, "bits_per_byte": {"code": 1.25, "web": 1.5}})
+        display.show({"kind": "evaluation", "step": 3, "bits_per_byte": {"code": 1.5, "web": 1.75}})
     lines = out.getvalue().splitlines()
     assert [line.split("step ")[1][:3] for line in lines[:2]] == ["1/3", "3/3"]
     assert "loss 2.500" in lines[0]
@@ -69,6 +70,7 @@ def test_a_pipe_gets_a_line_at_the_first_and_the_last_step_and_every_validation(
     assert "MFU unknown" in lines[0]
     assert "0:00 left" in lines[1]
     assert "step 3  held-out bits per byte: code 1.250  web 1.500" in lines[2]
+    assert "all held-out text, bits per byte: code 1.500  web 1.750" in lines[3]
 
 
 def test_scripts_get_every_record_and_quiet_nothing(capsys: pytest.CaptureFixture[str]) -> None:

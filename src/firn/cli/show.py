@@ -150,7 +150,7 @@ def overview(rows: Sequence[RunStatus], runs: Path) -> None:
         table.add_row(
             escape(row.name),
             row.status,
-            row.stage or "",
+            "" if row.status == "finished" else row.stage or "",
             f"{training.step}/{training.steps}" if training else "",
             f"{training.loss:.3f}" if training and training.loss is not None else "",
             escape(_bits(row.bits or (training.bits if training else {}))),

@@ -324,7 +324,7 @@ def _trained(recipe: Recipe, folder: RunFolder, store: Store, documents: graph.D
 def _validated(recipe: Recipe, held_out: dict[str, int]) -> int:
     """Tokens that all validations read."""
     watch, total = recipe.watch, sum(held_out.values())
-    times = (recipe.train.steps - 1) // watch.validate_every if watch.validate_every else 0
+    times = (recipe.train.steps - 1) // watch.validate_every + 1 if watch.validate_every else 0
     return total + times * sum(min(watch.validation_tokens, tokens) for tokens in held_out.values())
 
 

@@ -132,7 +132,7 @@ def progressed(folder: RunFolder) -> Progressed | None:
         return None
     last: dict[str, Any] = next((record for record in reversed(records) if record["kind"] == "step"), {})
     bits: dict[str, float] = next(
-        (record["bits_per_byte"] for record in reversed(records) if record["kind"] == "validation"), {}
+        (record["bits_per_byte"] for record in reversed(records) if record["kind"] in ("validation", "evaluation")), {}
     )
     return Progressed(last.get("step", -1) + 1, steps, last.get("loss"), last.get("tokens_per_second"), bits)
 

@@ -73,8 +73,10 @@ class Display:
             self._progress.console.print(f"{'train':<10}  {line}", markup=False)
 
     def _validation(self, record: dict[str, Any]) -> None:
-        by_source = "  ".join(f"{source} {value:.3f}" for source, value in record["bits_per_byte"].items())
-        self._say(f"step {record['step']}  held-out bits per byte: {by_source}")
+        self._say(f"step {record['step']}  held-out bits per byte: {_by_source(record)}")
+
+    def _evaluation(self, record: dict[str, Any]) -> None:
+        self._say(f"all held-out text, bits per byte: {_by_source(record)}")
 
     def _bad(self, record: dict[str, Any]) -> None:
         self._say(
@@ -115,3 +117,7 @@ def _clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _by_source(record: dict[str, Any]) -> str:
+    return "  ".join(f"{source} {value:.3f}" for source, value in record["bits_per_byte"].items())

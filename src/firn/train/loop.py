@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -145,8 +146,7 @@ def _run(trainer: Trainer, position: Position, checkpoints: Checkpoints, watch: 
             )
             saving, done = 0.0, step + 1
             if watch.validate_every and done % watch.validate_every == 0 and done < steps:
-                found = trainer.validate(watch.validation_tokens)
-                record("validation", done, bits_per_byte={name: bits["bits_per_byte"] for name, bits in found.items()})
+                record("validation", done, bits_per_byte=_bits(trainer.validate(watch.validation_tokens)))
                 if samples := trainer.samples(watch):
                     record("samples", done, samples=samples)
             if done % watch.checkpoint_every == 0 or done == steps or stop.name:
@@ -178,10 +178,10 @@ def _finish(
     if not position.losses:
         raise TrainError("no step had a finite loss", key="train.optimizer", mend="lower the learning rates")
     trainer.optimizers.take_averages()
+    if watch.validate_every:  # the last point of the curve, of the same text as those before it
+        record("validation", trainer.steps, bits_per_byte=_bits(trainer.validate(watch.validation_tokens)))
     validation = trainer.validate()
-    record(
-        "validation", trainer.steps, bits_per_byte={name: bits["bits_per_byte"] for name, bits in validation.items()}
-    )
+    record("evaluation", trainer.steps, bits_per_byte=_bits(validation))
     samples = trainer.samples(watch)
     if samples:
         record("samples", trainer.steps, samples=samples)
@@ -201,6 +201,10 @@ def _finish(
         runtime=dict(position.runtime),
         seconds=position.seconds,
     )
+
+
+def _bits(found: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    return {source: bits["bits_per_byte"] for source, bits in found.items()}
 
 
 def _fitted(shape: ModelSettings, corpus: Corpus, settings: TrainSettings, plan: BatchPlan) -> ModelSettings:

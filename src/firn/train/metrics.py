@@ -118,8 +118,8 @@ def finite(value: Any) -> Any:
 
 
 def _scalars(kind: str, values: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, float]]:
-    """TensorBoard's tags and values: every number of a step or validation record."""
-    if kind not in ("step", "validation"):
+    """TensorBoard's tags and values: every number of a step, validation or evaluation record."""
+    if kind not in ("step", "validation", "evaluation"):
         return
     for key, value in values.items():
         if isinstance(value, Mapping):

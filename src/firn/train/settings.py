@@ -95,7 +95,7 @@ class WatchSettings(Settings):
     validate_every: int = Field(default=100, ge=0)
     """Steps between validations; 0: only at the end."""
     validation_tokens: int = Field(default=8192, ge=1)
-    """Tokens per source that a validation on the way reads. The one at the end reads all."""
+    """Tokens per source that a validation on the way reads. The evaluation at the end reads all."""
     checkpoint_every: int = Field(default=100, ge=1)
     """Steps between checkpoints."""
     keep: int = Field(default=2, ge=1)
