@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -172,6 +173,36 @@ def test_raw_data_that_is_not_there_is_named(tmp_path: Path) -> None:
     recipe = make(tmp_path)
     with pytest.raises(InputError, match="nowhere"):
         run(load(recipe, ["sources.web.paths=[nowhere/crawl.warc.gz]"]), tmp_path / "runs", mode="quiet")
+
+
+def test_hostile_raw_data_ends_in_rows_and_the_run_ends_well(tmp_path: Path) -> None:
+    recipe = make(tmp_path)
+    raw = tmp_path / "raw"
+    good = tiny_recipe.record("https://good.example/", tiny_recipe.page(300))
+    deep = tiny_recipe.record("https://deep.example/", "<div>" * 100_000 + "snow" + "</div>" * 100_000)
+    huge = tiny_recipe.record("https://huge.example/", b"<p>" + b"snow and ice " * (100_000_000 // 13))
+    latin = "<html><head><meta charset='utf-16'></head><body>" + "<p>Le ch\xe2teau est ferm\xe9.</p>" * 30
+    wrong = tiny_recipe.record("https://wrong.example/", latin.encode("latin-1"))
+    noise = random.Random(1).randbytes(100_000)
+    hostile = {"cut": good + good[: len(good) // 2], "empty": b"", "noise": noise, "rest": deep + huge + wrong + good}
+    for name, content in hostile.items():
+        (raw / f"crawl-{name}.warc.gz").write_bytes(content)
+    outcome = run(load(recipe), tmp_path / "runs", mode="quiet", workers=2)
+    [read] = [flow for flow in outcome.flows if (flow.source, flow.stage) == ("web", "read")]
+    assert read.entered == sum(read.verdicts.values())
+
+    def verdict(url: str) -> tuple[str, str | None]:
+        chapter = looking.why(url, "tiny", tmp_path / "runs")[0]
+        return chapter.verdict, chapter.rule
+
+    assert verdict("https://deep.example/")[0] in ("removed", "failed")
+    assert verdict("https://huge.example/")[0] in ("removed", "failed")
+    assert verdict("https://wrong.example/") == ("kept", None)
+    assert verdict("https://good.example/") == ("kept", None)
+    # The ordinary pages, the good page twice and the one whose character set is not the one it names.
+    assert read.verdicts["kept"] == len(tiny_recipe.pages()) + 3
+    # The cut record and the noise are rows too; nothing is in the empty file.
+    assert read.entered >= len(tiny_recipe.pages()) + 7
 
 
 def test_the_page_is_safe_and_names_what_was_removed(tiny: Any) -> None:
