@@ -205,6 +205,24 @@ def test_hostile_raw_data_ends_in_rows_and_the_run_ends_well(tmp_path: Path) -> 
     assert read.entered >= len(tiny_recipe.pages()) + 7
 
 
+def test_a_single_document_trains_a_model_whose_learning_nobody_can_measure(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make(tmp_path)
+    (tmp_path / "book.txt").write_text(" ".join(tiny_recipe.page(n) for n in range(20)))
+    recipe = tmp_path / "single.yaml"
+    text = (tmp_path / "tiny.yaml").read_text()
+    recipe.write_text(
+        f"sources: {{book: {{kind: files, paths: ['{tmp_path}/book.txt']}}}}\n" + text[text.index("split:") :]
+    )
+    outcome = run(load(recipe), tmp_path / "runs", mode="plain", workers=1)
+    assert "no text is held out" in capsys.readouterr().out.replace("\n", " ")
+    assert outcome.bits == {}
+    assert Path(outcome.report).is_file()
+    assert Writer.open(outcome.model).model.num_parameters() > 0
+    assert run(load(recipe), tmp_path / "runs", mode="quiet").made == 0
+
+
 def test_the_page_is_safe_and_names_what_was_removed(tiny: Any) -> None:
     page = Path(tiny.outcome.report).read_text()
     assert "jane.roe" not in page

@@ -29,10 +29,12 @@ Bytes = NDArray[np.uint8]
 
 
 def ladder(corpus: Corpus) -> dict[str, dict[str, float]]:
-    """source -> rung -> bits per byte, for every source with held-out text."""
+    """source -> rung -> bits per byte, for every source with held-out text; empty where none has any."""
     train = {source: list(corpus.texts(source, "train")) for source in corpus.sources}
     held = {source: list(corpus.texts(source, "validation")) for source in corpus.sources}
     held = {source: texts for source, texts in held.items() if any(texts)}
+    if not held:
+        return {}
     with ThreadPoolExecutor(2) as pool:
         # xz and the counting both run outside the interpreter's lock.
         squeezed = {source: pool.submit(compressors, train[source], texts) for source, texts in held.items()}

@@ -128,7 +128,7 @@ def _ladder(folder: RunFolder, corpus: Corpus | None, result: TrainResult | None
     found = training.known_ladder(folder, corpus) if corpus is not None else {}
     names = list(dict.fromkeys(name for rungs in found.values() for name in rungs))
     rungs = [Rung(_RUNGS.get(n, n), {s: found[s][n] for s in found if n in found[s]}) for n in names]
-    if result is not None:
+    if result is not None and result.validation:
         own = {source: bits["bits_per_byte"] for source, bits in result.validation.items()}
         rungs.append(Rung("this run's model", own, own=True))
     return sorted(rungs, key=lambda rung: -sum(rung.bits.values()) / max(1, len(rung.bits)))

@@ -89,6 +89,11 @@ def _run(recipe: Recipe, folder: RunFolder, store: Store, progress: Tally, worke
     corpus = training.prepare(recipe, folder, documents.tokens, documents.tokenizer)
     if training.result(folder) is None:
         progress.made += 1
+        if not any(source.validation.bytes for source in corpus.sources.values()):
+            progress.note(
+                "no text is held out, so what the model learns cannot be measured: give the sources more documents, or "
+                "raise split.validation"
+            )
     result = training.train(recipe, folder, corpus, progress)
     if recipe.report.ladder:
         training.ladder(folder, corpus, progress)

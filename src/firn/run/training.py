@@ -74,11 +74,12 @@ def train(recipe: Recipe, folder: RunFolder, corpus: Corpus, progress: Progress)
 
 
 def ladder(folder: RunFolder, corpus: Corpus, progress: Progress) -> dict[str, dict[str, float]]:
-    """source -> rung -> bits per byte, for this corpus; measured once."""
+    """source -> rung -> bits per byte, for this corpus; measured once. Empty where no text is held out."""
     if found := known_ladder(folder, corpus):
         return found
     began = time.monotonic()
-    found = measure_ladder(corpus)
+    if not (found := measure_ladder(corpus)):
+        return found
     atomic_write(_ladder_file(folder, corpus), (json.dumps(found, indent=1) + "\n").encode())
     progress.note(f"{'ladder':<10}  compressors and byte models on the held-out text  {time.monotonic() - began:.1f} s")
     return found

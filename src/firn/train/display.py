@@ -73,10 +73,12 @@ class Display:
             self._progress.console.print(f"{'train':<10}  {line}", markup=False)
 
     def _validation(self, record: dict[str, Any]) -> None:
-        self._say(f"step {record['step']}  held-out bits per byte: {_by_source(record)}")
+        if record["bits_per_byte"]:
+            self._say(f"step {record['step']}  held-out bits per byte: {_by_source(record)}")
 
     def _evaluation(self, record: dict[str, Any]) -> None:
-        self._say(f"all held-out text, bits per byte: {_by_source(record)}")
+        if record["bits_per_byte"]:
+            self._say(f"all held-out text, bits per byte: {_by_source(record)}")
 
     def _bad(self, record: dict[str, Any]) -> None:
         self._say(
