@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,8 +48,8 @@ class Finished:
 
 
 @pytest.fixture(scope="session")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    """The tiny recipe, run once with two workers, to be looked at but not changed."""
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Finished]:
+    """The tiny recipe, run once with two workers, to be looked at but not changed; who changes it takes `copied`."""
     import torch
 
     from tiny_recipe import make, run_tiny
@@ -57,7 +57,11 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("tiny")
     make(folder)
-    return Finished(folder, folder / "runs", run_tiny(folder, folder / "runs"))
+    outcome = run_tiny(folder, folder / "runs")
+    made = sorted(folder.rglob("*"))
+    yield Finished(folder, folder / "runs", outcome)
+    # What one test adds here would make another fail, in some orders.
+    assert sorted(folder.rglob("*")) == made
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

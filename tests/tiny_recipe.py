@@ -13,6 +13,7 @@ import json
 import multiprocessing
 import os
 import random
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -23,6 +24,7 @@ from firn.core import engine as engine_module
 from firn.core import faults
 from firn.core.errors import FirnError
 from firn.core.store import Store
+from firn.run.folder import RunFolder
 from firn.run.pipeline import Outcome, run
 from firn.run.recipe import load
 
@@ -166,6 +168,13 @@ def forked(folder: Path, runs: Path, fault: str, counter: Path) -> tuple[int, st
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         out.seek(0)
         return status, out.read().strip()
+
+
+def copied(runs: Path, folder: Path) -> Path:
+    """A copy of a folder of runs whose run is `tiny`, below another folder, that knows where it is."""
+    shutil.copytree(runs, folder / "runs")
+    RunFolder.open("tiny", folder / "runs").update(store=str(folder / "runs" / "store"))
+    return folder / "runs"
 
 
 def main(folder: Path, runs: Path) -> int:

@@ -10,16 +10,18 @@ import pytest
 import typer.main
 
 from firn.cli.main import app, execute
+from tiny_recipe import copied
 
 VERBS = sorted(typer.main.get_group(app).commands)
 
 
 @pytest.fixture
-def runs(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of the finished run, which every verb finds by itself."""
-    monkeypatch.setenv("FIRN_RUNS", str(tiny.runs))
+def runs(tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the folder of the finished run, which every verb finds by itself."""
+    runs = copied(tiny.runs, tmp_path)
+    monkeypatch.setenv("FIRN_RUNS", str(runs))
     monkeypatch.setenv("COLUMNS", "160")
-    return Path(tiny.runs)
+    return runs
 
 
 def lines(output: str) -> list[dict[str, Any]]:

@@ -23,7 +23,7 @@ from firn.run.recipe import load
 from firn.run.status import overview, status
 from firn.run.words import Writer
 from firn.study.compare import compare
-from tiny_recipe import make, run_tiny, shards
+from tiny_recipe import copied, make, run_tiny, shards
 
 PROGRAM = Path(tiny_recipe.__file__)
 
@@ -31,8 +31,7 @@ PROGRAM = Path(tiny_recipe.__file__)
 @pytest.fixture
 def copy(tiny: Any, tmp_path: Path) -> Path:
     """A copy of the finished run's folder of runs, to change it."""
-    shutil.copytree(tiny.runs, tmp_path / "runs")
-    return tmp_path / "runs"
+    return copied(tiny.runs, tmp_path)
 
 
 def stages(found: dict[str, list[str]]) -> Counter[str]:
@@ -239,32 +238,32 @@ def test_the_model_goes_on_from_a_prompt(tiny: Any) -> None:
     assert text == "".join(again.write("def ", max_tokens=8, seed=1))
 
 
-def test_why_tells_a_documents_story(tiny: Any) -> None:
-    french = looking.why("https://fr.example/", "tiny", tiny.runs)
+def test_why_tells_a_documents_story(copy: Path) -> None:
+    french = looking.why("https://fr.example/", "tiny", copy)
     assert [(chapter.stage, chapter.verdict) for chapter in french] == [("read", "kept"), ("filter", "removed")]
     assert french[1].rule == "language.accepted"
-    twins = [looking.why(url, "tiny", tiny.runs) for url in ("https://copy.example/", "https://site3.example/page3")]
+    twins = [looking.why(url, "tiny", copy) for url in ("https://copy.example/", "https://site3.example/page3")]
     for story in twins:
         assert story[-1].stage == "tokens"  # a merged document's story goes on with its survivor's
     assert sorted(any(chapter.verdict == "merged" for chapter in story) for story in twins) == [False, True]
     kept = twins[0][0]
     assert kept.address
     assert kept.id
-    assert looking.why(kept.id, "tiny", tiny.runs)
+    assert looking.why(kept.id, "tiny", copy)
     with pytest.raises(InputError, match="no ledger of this run knows it"):
-        looking.why("https://elsewhere.example/", "tiny", tiny.runs)
+        looking.why("https://elsewhere.example/", "tiny", copy)
 
 
-def test_a_batch_names_its_documents(tiny: Any) -> None:
-    parts = looking.batch("tiny", 3, tiny.runs)
+def test_a_batch_names_its_documents(copy: Path) -> None:
+    parts = looking.batch("tiny", 3, copy)
     assert {part.row for part in parts} == set(range(4))
     assert {part.source for part in parts} <= {"web", "code"}
     for part in parts:
         assert part.url or part.address
-        story = looking.why(part.document, "tiny", tiny.runs)
+        story = looking.why(part.document, "tiny", copy)
         assert story[-1].stage == "tokens"
     with pytest.raises(RecipeError):
-        looking.batch("tiny", 6, tiny.runs)
+        looking.batch("tiny", 6, copy)
 
 
 def test_status_of_a_finished_and_of_a_killed_run(tiny: Any, copy: Path) -> None:

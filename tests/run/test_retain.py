@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -26,7 +25,7 @@ from firn.run.retain import stays
 from firn.run.rules_try import try_bounds
 from firn.run.status import status
 from firn.study.compare import compare
-from tiny_recipe import run_tiny, shards
+from tiny_recipe import copied, run_tiny, shards
 
 # Some pages of the crawl fall to it, and some do not.
 BOUND = "sources.web.rules.bounds={gopher.min_words: 172}"
@@ -47,13 +46,6 @@ def finished(tiny: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def final(finished: Path, tmp_path: Path) -> Path:
     return copied(finished, tmp_path)
-
-
-def copied(runs: Path, folder: Path) -> Path:
-    """A copy of a folder of runs, below another folder, that knows where it is."""
-    shutil.copytree(runs, folder / "runs")
-    RunFolder.open("tiny", folder / "runs").update(store=str(folder / "runs" / "store"))
-    return folder / "runs"
 
 
 def everything(runs: Path) -> dict[Path, int]:
@@ -203,18 +195,22 @@ def state(runs: Path) -> Mapping[str, Any]:
     return RunFolder.open("tiny", runs).state
 
 
-def test_the_page_and_what_looks_back_work_as_before(tiny: Any, final: Path) -> None:
+def test_the_page_and_what_looks_back_work_as_before(
+    tiny: Any, final: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    before = copied(tiny.runs, tmp_path_factory.mktemp("before"))
+
     def shown(runs: Path) -> tuple[Any, ...]:
         page = pages.page(load(tiny.folder / "tiny.yaml"), RunFolder.open("tiny", runs))
         return page.kept, page.removed, page.flows, page.ladder, page.completions, page.notes
 
-    assert shown(final) == shown(tiny.runs)
+    assert shown(final) == shown(before)
     assert len(shown(final)[0]) == 6
     assert shown(final)[1]
     for url in ("https://fr.example/", "https://copy.example/"):
-        assert looking.why(url, "tiny", final) == looking.why(url, "tiny", tiny.runs)
-    assert looking.batch("tiny", 2, final) == looking.batch("tiny", 2, tiny.runs)
-    assert status("tiny", final).flows == status("tiny", tiny.runs).flows
+        assert looking.why(url, "tiny", final) == looking.why(url, "tiny", before)
+    assert looking.batch("tiny", 2, final) == looking.batch("tiny", 2, before)
+    assert status("tiny", final).flows == status("tiny", before).flows
     run_tiny(tiny.folder, final, "name=other", BOUND, FINAL)
     assert {row.source for row in compare("tiny", "other", final).funnel} == {"web", "code"}
     # Redrawn after the change, the page still has documents of both sources.
