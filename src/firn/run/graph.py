@@ -1,16 +1,23 @@
 """From recipe to tokens: which stages there are and what each reads. Whoever wants to know firn may begin here.
 
-    raw files ─ read ─ measure ─ filter ─┐                                         ┌─ tokenizer
-                                         ├─ cluster ─ dedup ─ decontaminate ─ pii ─┤     │
-    raw files ─ read ─ measure ─ filter ─┘                                         └─ tokens
+    raw files ─ read ─ measure ─ filter ─┐                                                ┌─ tokenizer
+                                         ├─ urls ─ cluster ─ dedup ─ decontaminate ─ pii ─┤     │
+    raw files ─ read ─ measure ─ filter ─┘                                                └─ tokens
 
-Each stage is made shard by shard; only `cluster`, `decontaminate` and `tokenizer` look at all shards at once.
-`decontaminate` and `pii` are there where the recipe asks for them.
+    └ collect ┘
+    └──────────────────────────────── clean ────────────────────────────────────────────┘
+    └──────────────────────────────── documents ─────────────────────────────────────────────────┘
+
+Each stage is made shard by shard; only `urls`, `cluster`, `decontaminate` and `tokenizer` look at all shards at
+once. `urls` is there for sources that say `same_url`, `decontaminate` and `pii` where the recipe asks for them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 
 from firn.core.engine import LocalEngine
 from firn.core.stage import Input, Task
@@ -19,51 +26,64 @@ from firn.data import filter, measure, read
 from firn.data.decontaminate import decontaminate
 from firn.data.dedup import deduplicate
 from firn.data.pii import stage as pii
+from firn.data.same_url import resolve
 from firn.run.recipe import Recipe
 from firn.tokens import bpe, encode
+
+#: source -> stage -> its shards; stages in the order in which documents meet them.
+Shards = dict[str, dict[str, list[Manifest]]]
+#: A shard of documents and the source that it is of.
+Row = tuple[str, Manifest]
 
 
 @dataclass(frozen=True)
 class Documents:
     """What the data stages come to. shards: source -> stage -> its shards."""
 
-    shards: dict[str, dict[str, list[Manifest]]]
+    shards: Shards
     tokenizer: Manifest
     tokens: list[Manifest]
 
 
+def collect(recipe: Recipe, engine: LocalEngine) -> Shards:
+    """Raw files become documents."""
+    tasks = {name: read.tasks(name, recipe.raw_source(name), recipe.extract, engine) for name in recipe.sources}
+    found = iter(engine.run([task for name in tasks for task in tasks[name]]))
+    return {name: {"read": list(islice(found, len(tasks[name])))} for name in tasks}
+
+
+def clean(recipe: Recipe, engine: LocalEngine) -> Shards:
+    """All stages up to the documents that tokens are made of."""
+    shards = collect(recipe, engine)
+    rows = [(name, shard) for name in shards for shard in shards[name]["read"]]
+    signals = engine.run([measured(recipe, *row) for row in rows])
+    _went(shards, "measure", rows, signals)
+    decisions = [filtered(recipe, *row, signal) for row, signal in zip(rows, signals, strict=True)]
+    rows = _once(_went(shards, "filter", rows, engine.run(decisions)))
+
+    crawls = {name for name in shards if recipe.sources[name].same_url}
+    rows = _once(_some(shards, "urls", rows, crawls, partial(resolve, engine, settings=recipe.same_url)))
+    rows = _went(shards, "dedup", rows, deduplicate(engine, _shards(rows), recipe.dedup_settings))
+    if recipe.decontaminate is not None:
+        rows = _went(shards, "decontaminate", rows, decontaminate(engine, _shards(rows), recipe.decontaminate))
+    if recipe.pii is not None:
+        rows = _went(shards, "pii", rows, engine.run([pii.task(recipe.pii, shard) for _, shard in rows]))
+    return shards
+
+
 def documents(recipe: Recipe, engine: LocalEngine) -> Documents:
     """All stages up to the tokens."""
-    tasks = {name: read.tasks(name, recipe.raw_source(name), recipe.extract, engine) for name in recipe.sources}
-    sources = [name for name in tasks for _ in tasks[name]]
-
-    found = engine.run([task for name in tasks for task in tasks[name]])
-    signals = engine.run([measured(recipe, *row) for row in zip(sources, found, strict=True)])
-    kept = engine.run([filtered(recipe, *row) for row in zip(sources, found, signals, strict=True)])
-
-    clean = deduplicate(engine, kept, recipe.dedup_settings)
-    after = {"dedup": clean}
-    if recipe.decontaminate is not None:
-        after["decontaminate"] = clean = decontaminate(engine, clean, recipe.decontaminate)
-    if recipe.pii is not None:
-        after["pii"] = clean = engine.run([pii.task(recipe.pii, shard) for shard in clean])
-    tokenizer = engine.run([bpe.task(recipe.tokenizer_settings, clean)])[0]
-    tokens = after["tokens"] = engine.run(encode.tasks(recipe.tokens_settings, clean, tokenizer))
-
-    stages = {"read": found, "measure": signals, "filter": kept}
-    shards = {
-        name: {
-            stage: [m for s, m in zip(sources, column, strict=True) if s == name] for stage, column in stages.items()
-        }
-        for name in recipe.sources
-    }
-    # By content: a shard found in the store may have been made from another one of the same documents.
-    owner = {Input(m, ("documents",)).identity: name for name in shards for m in shards[name]["filter"]}
-    for row in zip(*after.values(), strict=True):
-        name = owner[row[0].inputs[0]["identity"]]
-        for stage, shard in zip(after, row, strict=True):
-            shards[name].setdefault(stage, []).append(shard)
+    shards = clean(recipe, engine)
+    rows = [(name, shard) for name in shards for shard in last(shards[name])]
+    tokenizer = engine.run([bpe.task(recipe.tokenizer_settings, _shards(rows))])[0]
+    tokens = engine.run(encode.tasks(recipe.tokens_settings, _shards(rows), tokenizer))
+    _went(shards, "tokens", rows, tokens)
     return Documents(shards, tokenizer, tokens)
+
+
+def last(stages: dict[str, list[Manifest]]) -> list[Manifest]:
+    """Of one source, the shards of the last stage that documents came out of."""
+    return next(shards for stage, shards in reversed(stages.items()) if stage not in ("measure", "tokens"))
 
 
 def measured(recipe: Recipe, source: str, shard: Manifest) -> Task:
@@ -76,3 +96,39 @@ def filtered(recipe: Recipe, source: str, shard: Manifest, signals: Manifest) ->
     """Decide about the documents of a shard."""
     settings = recipe.sources[source].rules.filter
     return Task(filter.STAGE, settings, (Input(shard, ("documents",)), Input(signals, ("signals",))), shard.label)
+
+
+def _shards(rows: Sequence[Row]) -> list[Manifest]:
+    return [shard for _, shard in rows]
+
+
+def _once(rows: Sequence[Row]) -> list[Row]:
+    """Of shards with the same documents the first alone, as stages that look at all shards take them for one."""
+    first: dict[str, Row] = {}
+    for row in rows:
+        first.setdefault(Input(row[1], ("documents",)).identity, row)
+    return list(first.values())
+
+
+def _some(
+    shards: Shards,
+    stage: str,
+    rows: Sequence[Row],
+    names: Collection[str],
+    make: Callable[[list[Manifest]], list[Manifest]],
+) -> list[Row]:
+    """The rows after a stage through which only these sources go; the others pass it by."""
+    chosen = [row for row in rows if row[0] in names]
+    if not chosen:
+        return list(rows)
+    own = {name: shards[name] for name in shards if name in names}
+    made = iter(_went(own, stage, chosen, make(_shards(chosen))))
+    return [next(made) if row[0] in names else row for row in rows]
+
+
+def _went(shards: Shards, stage: str, rows: Sequence[Row], made: Sequence[Manifest]) -> list[Row]:
+    """Each source is given what was made of its rows, which stand in the same order."""
+    went = [(source, shard) for (source, _), shard in zip(rows, made, strict=True)]
+    for name in shards:
+        shards[name][stage] = [shard for source, shard in went if source == name]
+    return went
