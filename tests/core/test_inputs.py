@@ -10,7 +10,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from firn.core import files
+from firn.core import remote
 from firn.core.errors import InputError, StoreError
 from firn.core.inputs import External, external
 from firn.core.stage import Stage, Task, Work, execute
@@ -65,7 +65,7 @@ def pages() -> Iterator[type[Pages]]:
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(files, "_PAUSES", (0.0, 0.0))
+    monkeypatch.setattr(remote, "PAUSE", 0.0)
 
 
 def read(work: Work) -> None:

@@ -6,7 +6,6 @@ import errno
 import io
 import os
 import secrets
-import time
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +30,6 @@ def store_error(error: OSError, path: str, action: str = "written") -> StoreErro
     """The StoreError that tells a user what `error` at `path` means and how to mend it."""
     mend = _MENDS.get(error.errno or 0, "check the disk and run the same command again; what is finished stays")
     return StoreError(f"cannot be {action}: {error.strerror or error}", where=path, mend=mend)
-
-
-# Seconds between attempts to fetch a file.
-_PAUSES = (1.0, 5.0)
 
 
 class Files:
@@ -128,70 +123,9 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "firn"
 
 
-def fetch(files: Files, name: str, key: str) -> Path:
-    """A local copy of a remote file, fetched once to the cache folder under `key`. Raises StoreError."""
-    copy = cache_folder() / "files" / key
-    for pause in (*_PAUSES, None):
-        if copy.exists():
-            break
-        partial = copy.with_name(f"{secrets.token_hex(6)}.part")
-        try:
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            files.fs.get_file(files.path(name), str(partial))
-            partial.replace(copy)
-        except Exception as error:  # of each file system's own kinds
-            partial.unlink(missing_ok=True)
-            if pause is None or isinstance(error, FileNotFoundError):
-                raise store_error(as_os_error(error), files.path(name), "fetched") from error
-            time.sleep(pause)
-    return copy
-
-
 def as_os_error(error: Exception) -> OSError:
     """`error` itself, or what a remote file system raised, as an OSError."""
     return error if isinstance(error, OSError) else OSError(f"{type(error).__name__}: {error}".rstrip(": "))
-
-
-class RemoteFile(io.RawIOBase):
-    """A remote file being read. Whatever goes wrong on the way is an OSError, which is no document's fault."""
-
-    def __init__(self, files: Files):
-        self._position = 0
-        try:
-            self._file = files.fs.open(files.root, "rb")
-        except Exception as error:
-            raise as_os_error(error) from error
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return bool(self._file.seekable())
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        try:
-            self._position = self._file.seek(offset, whence)
-        except Exception as error:
-            raise as_os_error(error) from error
-        return self._position
-
-    def readinto(self, buffer: Any) -> int:
-        view = memoryview(buffer).cast("B")
-        try:
-            data = self._file.read(len(view))
-        except Exception as error:
-            raise as_os_error(error) from error
-        view[: len(data)] = data
-        self._position += len(data)
-        return len(data)
-
-    def tell(self) -> int:
-        return self._position
-
-    def close(self) -> None:
-        if not self.closed:
-            self._file.close()
-        super().close()
 
 
 class HashingFile(io.RawIOBase):

@@ -8,15 +8,15 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from firn.core.errors import InputError
-from firn.core.files import Files, RemoteFile, as_os_error, cache_folder, fetch
+from firn.core.files import Files, as_os_error, cache_folder
 from firn.core.hashing import fingerprint, hash_file
+from firn.core.remote import CONNECTIONS, Remote, RemoteFile, fetch
 from firn.core.store import Manifest
 
 # The hash of a file at least this large is remembered, so that a second run need not read the corpus again.
@@ -48,40 +48,53 @@ class Input:
 
 @dataclass(frozen=True)
 class External:
-    """A raw file. name: stable, relative to the source's root. identity: hash of its content, or ETag. bytes: size."""
+    """A raw file. name: stable, relative to the source's root. identity: hash of its content, or ETag. bytes: size.
+
+    How a remote one is read, which changes no byte: connections to its server at once; cache, a folder where a whole
+    copy is kept, None: it is streamed.
+    """
 
     path: str
     name: str
     identity: str
     bytes: int
+    connections: int = CONNECTIONS
+    cache: str | None = None
 
     def describe(self) -> dict[str, Any]:
         return {"name": self.name, "identity": self.identity}
 
     def local(self) -> Path:
-        """A local path; a remote file is fetched whole, once, to the cache folder. Raises StoreError, InputError."""
+        """A local path; a remote file is fetched whole, once, to a cache folder. Raises StoreError, InputError."""
         files = Files(self.path)
         if files.is_local:
             return Path(files.root)
-        copy = fetch(files, "", f"{self.identity}-{self.name.rsplit('/', 1)[-1][-_CACHED_NAME:]}")
+        key = f"{self.identity}-{self.name.rsplit('/', 1)[-1][-_CACHED_NAME:]}"
+        copy = fetch(files, "", key, Path(self.cache).expanduser() if self.cache else None, self.connections)
         if copy.stat().st_size != self.bytes:
             copy.unlink()
             raise InputError("changed while it was read", where=self.path, mend="run the same command again")
         return copy
 
     def stream(self) -> BinaryIO:
-        """Its bytes from the start, read where they lie. Raises OSError, then and while it is read."""
+        """Its bytes from the start, read where they lie. Raises OSError, then and while it is read; InputError where a
+        remote file is another than it was."""
         files = Files(self.path)
-        if files.is_local:
-            return open(files.root, "rb")
-        return io.BufferedReader(RemoteFile(files), buffer_size=1 << 20)
+        if files.is_local or self.cache:
+            return open(self.local(), "rb")
+        remote = Remote(files, connections=self.connections)
+        if remote.identity not in (self.identity, None):
+            raise remote.changed()
+        return io.BufferedReader(RemoteFile(remote), buffer_size=1 << 20)
 
 
-def external(path: str | Path, root: str | Path | None = None) -> External:
+def external(
+    path: str | Path, root: str | Path | None = None, connections: int = CONNECTIONS, cache: str | None = None
+) -> External:
     """A raw file, local or remote. name is its path relative to `root`, or its file name.
 
     identity is the hash of a local file's content; of a remote file its ETag or checksum, or else size and date, or
-    else the hash of its content.
+    else the hash of its content. connections, cache: as in External.
     Raises InputError where it cannot be read.
     """
     files = Files(path)
@@ -91,24 +104,17 @@ def external(path: str | Path, root: str | Path | None = None) -> External:
     try:
         if files.is_local:
             return External(files.root, name, _hash_local(files.root), os.path.getsize(files.root))
-        info = files.fs.info(files.root)
-        tag = _first(info, "ETag", "etag", "md5Hash", "Content-MD5", "Digest")
-        changed = _first(info, "Last-Modified", "LastModified", "updated", "mtime", "created")
-        size = info.get("size")
-        if size is None or not (tag or changed):
-            with io.BufferedReader(RemoteFile(files)) as stream:
-                tag, size = hash_file(stream), stream.tell()
-        return External(str(path), name, fingerprint(tag or [size, str(changed)]), size)
-    except Exception as error:  # remote file systems raise kinds of their own
+        remote = Remote(files, connections=connections)
+        identity, size = remote.identity, remote.bytes
+        if identity is None or size is None:
+            with io.BufferedReader(RemoteFile(remote)) as stream:
+                identity, size = fingerprint(hash_file(stream)), stream.tell()
+        return External(str(path), name, identity, size, connections, cache)
+    except OSError as error:
         reason = as_os_error(error)
         raise InputError(
             f"cannot be read: {reason.strerror or reason}", where=str(path), mend="check the path"
         ) from error
-
-
-def _first(info: Mapping[str, Any], *keys: str) -> Any:
-    """What a file system tells under the first of the keys that it knows."""
-    return next((info[key] for key in keys if info.get(key)), None)
 
 
 def _hash_local(path: str) -> str:

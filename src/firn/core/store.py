@@ -27,9 +27,10 @@ import pyarrow as pa
 
 from firn.core import faults
 from firn.core.errors import FormatError, StoreError
-from firn.core.files import Files, HashingFile, fetch
+from firn.core.files import Files, HashingFile
 from firn.core.hashing import fingerprint
 from firn.core.parquet import ShardWriter
+from firn.core.remote import fetch
 
 __all__ = ["MARKER", "Attempt", "FileEntry", "Manifest", "ShardWriter", "Store"]
 

@@ -1,0 +1,325 @@
+"""Files on servers, read in pieces and with patience.
+
+A busy server (403, 429, 503, SlowDown) and a broken connection are asked again, from the last byte that came, after a
+pause that doubles and varies, or that the server named (`Retry-After`). A file that is another than it was at first
+(its ETag or size) is an error. Nothing of this changes a byte that is read. At most so many connections to one server
+are open at once, of all processes on this machine together.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import fcntl
+import io
+import os
+import random
+import re
+import secrets
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import fsspec
+
+from firn.core.errors import InputError
+from firn.core.files import Files, as_os_error, cache_folder, store_error
+from firn.core.hashing import fingerprint
+
+T = TypeVar("T")
+
+#: Connections to one server at once.
+CONNECTIONS = 8
+#: How often a request is made before it is given up; where no connection comes about at all, less often.
+ATTEMPTS, CONNECTING = 10, 4
+#: Seconds before the second attempt, and the longest pause of our own, and of a server's choosing.
+PAUSE, LONGEST, LONGEST_ASKED = 1.0, 60.0, 900.0
+#: Bytes that are fetched at a time.
+BLOCK = 4 << 20
+
+# 403 is how Common Crawl refuses who asks too fast.
+_BUSY = {403, 408, 425, 429, 500, 502, 503, 504}
+_FINAL = (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError, ValueError, TypeError, ImportError)
+# Seconds until a connection must stand, and within which something must come.
+_CONNECT, _SILENCE = 30, 60
+_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
+_chance = random.Random()
+
+
+class WithoutRanges(Exception):
+    """The server gives whole files only."""
+
+
+class Remote:
+    """A file on a server, as it was when it was first asked for.
+
+    bytes: its size, None where the server does not say. identity: hash of its ETag or checksum, or else of size and
+    date; None where the server says none of them. Raises OSError where there is none, or it cannot be reached.
+    """
+
+    def __init__(self, files: Files, name: str = "", connections: int = CONNECTIONS):
+        self.files, self.url, self.connections = files, files.path(name), connections
+        self.is_http = self.url.startswith(("http://", "https://"))
+        info = self._patiently(lambda: self.files.fs.info(self.url))
+        size = info.get("size")
+        self.bytes: int | None = None if size is None else int(size)
+        self.etag = _first(info, "ETag", "etag")
+        tag = self.etag or _first(info, "md5Hash", "Content-MD5", "Digest")
+        changed = _first(info, "Last-Modified", "LastModified", "updated", "mtime", "created")
+        known = self.bytes is not None and (tag or changed)
+        self.identity = fingerprint(tag or [self.bytes, str(changed)]) if known else None
+        self._file: Any = None
+
+    def read(self, start: int, end: int) -> bytes:
+        """Bytes `start` to `end`, exclusive. Raises OSError, InputError where the file is another, WithoutRanges."""
+        got = bytearray()
+
+        def go_on() -> None:
+            if self.is_http:
+                fsspec.asyn.sync(self.files.fs.loop, self._get, start, end, got)
+            else:
+                got.extend(self._read_file(start + len(got), end))
+            if len(got) < end - start:
+                raise OSError(f"only {len(got):,} of {end - start:,} bytes came, from byte {start:,}")
+
+        if end > start:
+            self._patiently(go_on)
+        return bytes(got)
+
+    def copy(self, path: Path) -> None:
+        """Write the whole file to a local path. Raises OSError, InputError where it is another now."""
+        try:
+            if self.bytes is None:
+                raise WithoutRanges
+            with open(path, "wb") as out:
+                for at in range(0, self.bytes, BLOCK):
+                    out.write(self.read(at, min(at + BLOCK, self.bytes)))
+        except WithoutRanges:
+            self._patiently(lambda: self.files.fs.get_file(self.url, str(path)))
+
+    def changed(self) -> InputError:
+        """The error of a file that is another than it was."""
+        return InputError("changed while it was read", where=self.url, mend="run the same command again")
+
+    async def _get(self, start: int, end: int, got: bytearray) -> None:
+        """Append what is missing of the range to `got`, as far as it comes."""
+        import aiohttp
+
+        fs = self.files.fs
+        options = dict(fs.kwargs)
+        wanted = {"Range": f"bytes={start + len(got)}-{end - 1}", "Accept-Encoding": "identity"}
+        options["headers"] = {**options.get("headers", {}), **wanted}
+        options["timeout"] = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT, sock_read=_SILENCE)
+        session = await fs.set_session()
+        async with session.get(fs.encode_url(self.url), **options) as answer:
+            answer.raise_for_status()
+            if answer.status != 206:
+                raise WithoutRanges
+            placed = _RANGE.match(answer.headers.get("Content-Range", ""))
+            if not placed or int(placed[1]) != start + len(got):
+                raise OSError(f"answered with another part of the file than {wanted['Range']}")
+            if placed[3] != "*" and self.bytes is not None and int(placed[3]) != self.bytes:
+                raise self.changed()
+            etag = answer.headers.get("ETag")
+            if etag and self.etag and etag.removeprefix("W/") != self.etag.removeprefix("W/"):
+                raise self.changed()
+            async for data in answer.content.iter_any():
+                got += data[: end - start - len(got)]
+                if len(got) == end - start:
+                    return
+
+    def _read_file(self, start: int, end: int) -> bytes:
+        """A part of a file of any other file system; S3's are asked for under the condition of their ETag."""
+        if self._file is None:
+            self._file = self.files.fs.open(self.url, "rb", cache_type="none")
+        try:
+            self._file.seek(start)
+            return bytes(self._file.read(end - start))
+        except OSError as error:
+            if type(error).__name__ == "FileExpired":  # s3fs's own, which is installed only with firn[s3]
+                raise self.changed() from error
+            raise
+
+    def _patiently(self, ask: Callable[[], T]) -> T:
+        """What `ask` returns, asked again where that may help. Raises OSError, and what else `ask` raises for good."""
+        attempt = 0
+        while True:
+            try:
+                with _connection(self.url, self.connections):
+                    return ask()
+            except (InputError, WithoutRanges):
+                raise
+            except Exception as error:  # each file system raises kinds of its own
+                attempt += 1
+                asked = _again(error)
+                if asked is None or attempt >= (CONNECTING if _unconnected(error) else ATTEMPTS):
+                    raise _told(error, self.url) from error
+                own = min(PAUSE * 2 ** (attempt - 1), LONGEST) * _chance.uniform(0.5, 1.5)
+                time.sleep(max(own, min(asked, LONGEST_ASKED)))
+
+
+def fetch(files: Files, name: str, key: str, folder: Path | None = None, connections: int = CONNECTIONS) -> Path:
+    """A local copy of a remote file, fetched once to a folder (default: in the cache) under `key`. Raises StoreError,
+    InputError where the file changes meanwhile."""
+    copy = (folder or cache_folder() / "files") / key
+    if copy.exists():
+        return copy
+    partial = copy.with_name(f"{secrets.token_hex(6)}.part")
+    try:
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        Remote(files, name, connections).copy(partial)
+        partial.replace(copy)
+    except OSError as error:
+        raise store_error(error, files.path(name), "fetched") from error
+    finally:
+        partial.unlink(missing_ok=True)
+    return copy
+
+
+class RemoteFile(io.RawIOBase):
+    """A remote file being read, a block at a time. What goes wrong on the way is an OSError, which is no document's
+    fault, or InputError where the file is another than `remote` was."""
+
+    def __init__(self, remote: Remote, block: int = BLOCK):
+        self.remote, self._block = remote, block
+        self._position, self._start, self._data = 0, 0, b""
+        self._whole: Any = None
+        try:
+            if remote.bytes is None:
+                raise WithoutRanges
+            self._data = remote.read(0, min(block, remote.bytes))
+        except WithoutRanges:
+            # Nothing can be resumed then; such a file is read once, from its start to its end.
+            try:
+                self._whole = remote.files.fs.open(remote.url, "rb", **({"block_size": 0} if remote.is_http else {}))
+            except Exception as error:
+                raise as_os_error(error) from error
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return self._whole is None
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        if self._whole is not None:
+            raise io.UnsupportedOperation("this server gives no parts of files")
+        base = (0, self._position, self.remote.bytes or 0)[whence]
+        self._position = max(base + offset, 0)
+        return self._position
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer).cast("B")
+        if self._whole is not None:
+            try:
+                data = self._whole.read(len(view))
+            except Exception as error:
+                raise as_os_error(error) from error
+        else:
+            data = self._at_hand(len(view))
+        view[: len(data)] = data
+        self._position += len(data)
+        return len(data)
+
+    def _at_hand(self, most: int) -> bytes:
+        """Up to `most` bytes from here on; fetched where they are not in the block at hand."""
+        size = self.remote.bytes or 0
+        if not self._start <= self._position < self._start + len(self._data):
+            if self._position >= size:
+                return b""
+            self._start, self._data = self._position, b""
+            self._data = self.remote.read(self._start, min(self._start + max(self._block, most), size))
+        at = self._position - self._start
+        return self._data[at : at + most]
+
+    def tell(self) -> int:
+        return self._position
+
+    def close(self) -> None:
+        if not self.closed and self._whole is not None:
+            self._whole.close()
+        super().close()
+
+
+@contextmanager
+def _connection(url: str, most: int) -> Iterator[None]:
+    """One of `most` connections to the URL's server. Locks on files hold the count, which a killed process lets go."""
+    server = "/".join(url.split("/")[:3]) if "://" in url else url.split("/")[0]
+    folder = Path(tempfile.gettempdir(), f"firn-connections-{os.getuid()}", fingerprint(server)[:16])
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    number = os.getpid()
+    while True:
+        number += 1
+        handle = os.open(folder / str(number % most), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
+            return
+        except BlockingIOError:
+            pass
+        finally:
+            os.close(handle)
+        time.sleep(_chance.uniform(0.5, 1.5) * 0.02 / most)
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    seen: BaseException | None = error
+    while seen is not None:
+        yield seen
+        seen = seen.__cause__
+
+
+def _status(error: BaseException) -> tuple[int | None, float]:
+    """HTTP status that an error stands for, if any, and the seconds that the server asks to wait."""
+    status, headers = getattr(error, "status", None), getattr(error, "headers", None)
+    answer = getattr(error, "response", None)
+    if isinstance(answer, dict):  # botocore's
+        about = answer.get("ResponseMetadata", {})
+        status, headers = about.get("HTTPStatusCode"), about.get("HTTPHeaders")
+    wait = {name.lower(): value for name, value in dict(headers or {}).items()}.get("retry-after", "")
+    if not isinstance(status, int):
+        return None, 0.0
+    try:
+        return status, float(wait or 0)
+    except ValueError:
+        pass
+    try:
+        return status, max(email.utils.parsedate_to_datetime(wait).timestamp() - time.time(), 0.0)
+    except ValueError:
+        return status, 0.0
+
+
+def _again(error: Exception) -> float | None:
+    """Seconds that the server asks to wait before the same is asked again; None where that has no point."""
+    for cause in _causes(error):
+        status, wait = _status(cause)
+        if status is not None:
+            # S3 answers 403 to those who have no right to the file, and SlowDown (503) to those who are too fast.
+            return wait if status in _BUSY and not (status == 403 and isinstance(error, PermissionError)) else None
+    if isinstance(error, _FINAL) and not _unconnected(error):
+        return None
+    return None if type(error).__name__ == "NoCredentialsError" else 0.0
+
+
+def _unconnected(error: Exception) -> bool:
+    kinds = {kind.__name__ for cause in _causes(error) for kind in type(cause).__mro__}
+    return bool(kinds & {"ClientConnectorError", "EndpointConnectionError", "ConnectionRefusedError"})
+
+
+def _told(error: Exception, url: str) -> OSError:
+    """The error in words that name its reason, as an OSError; FileNotFoundError where there is no such file."""
+    for cause in _causes(error):
+        status, _ = _status(cause)
+        if status == 404:
+            return FileNotFoundError(2, "No such file", url)
+        if status is not None:
+            return OSError(f"the server answers {status} {getattr(cause, 'message', '')}".rstrip())
+    reasons = list(_causes(error))
+    return as_os_error(error if not isinstance(error, FileNotFoundError) or len(reasons) == 1 else reasons[-1])  # type: ignore[arg-type]
+
+
+def _first(info: Any, *keys: str) -> Any:
+    """What a file system tells under the first of the keys that it knows."""
+    return next((info[key] for key in keys if info.get(key)), None)
