@@ -86,3 +86,10 @@ def test_nothing_to_do(tmp_path: Path) -> None:
 )
 def test_canonical(url: str, same: str) -> None:
     assert canonical(url) == same
+
+
+def test_parts_of_one_record_are_no_versions_of_each_other(tmp_path: Path) -> None:
+    url = "http://book.example/"
+    old = [row(f"old {n}", f"chapter {n}", part=n, url=url, crawled=crawled(1)) for n in range(3)]
+    new = [row(f"new {n}", f"chapter {n}, revised", part=n, url=url, crawled=crawled(2)) for n in range(3)]
+    assert survivors(tmp_path, [old, new])[0] == {r["id"] for r in new}

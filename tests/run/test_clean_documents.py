@@ -36,7 +36,7 @@ def test_documents_are_clean_before_they_are_tokens(raw: Path) -> None:
     recipe, store = load(raw / "tiny.yaml"), Store(raw / "runs" / "store")
     with LocalEngine(store, 2) as engine:
         found = graph.documents(recipe, engine)
-    assert list(found.shards["web"]) == ["read", "measure", "filter", "dedup", "decontaminate", "pii", "tokens"]
+    assert list(found.shards["web"]) == ["read", "measure", "filter", "urls", "dedup", "decontaminate", "pii", "tokens"]
     rules = {flow.stage: flow.rules for flow in flows(found.shards) if flow.source == "web"}
     assert rules["decontaminate"] == {"contaminated.quiz": 1}
     assert rules["pii"] == {"pii.email": 1}

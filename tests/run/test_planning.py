@@ -20,7 +20,7 @@ from firn.run.folder import RunFolder
 from firn.run.planning import disk_needed, plan
 from firn.run.recipe import Recipe, load
 
-STAGES = ["read", "measure", "filter", "cluster", "dedup", "tokenizer", "tokens", "train"]
+STAGES = ["read", "measure", "filter", "urls", "cluster", "dedup", "tokenizer", "tokens", "train"]
 
 
 def recipe(tiny: Any, *overrides: str) -> Recipe:
@@ -144,13 +144,13 @@ def test_what_stays_is_what_retain_says(tiny: Any, tmp_path: Path, retain: str) 
     assert found.stays == sum(stage.stays for stage in stages.values())
     whole = {
         "all": set(STAGES),
-        "needed": set(STAGES) - {"cluster"},
+        "needed": set(STAGES) - {"cluster", "urls"},
         "final": {"tokenizer", "tokens", "train"},
     }[retain]
     for name, stage in stages.items():
         assert (stage.stays == stage.bytes) == (name in whole)
         # Of what goes, the ledgers stay.
-        assert (stage.stays > 0) == (name in whole or name in ("read", "filter", "dedup"))
+        assert (stage.stays > 0) == (name in whole or name in ("read", "filter", "urls", "dedup"))
 
 
 def test_a_run_that_does_not_fit_is_refused_before_it_begins(

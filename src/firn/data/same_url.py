@@ -1,7 +1,7 @@
 """Documents of one URL, over the whole corpus: one stays, whatever crawl it came from.
 
 1. `urls-map`, `urls-reduce` (core.shuffle): documents whose URLs are the same (urls.canonical) come together; all but
-   one of them are written down.
+   one of them are written down. Of a record that gave several documents, each part is compared with its like.
 2. `urls-verdicts` (one task): which rows go, one file per document shard.
 3. `urls` (one task per shard): the documents that stay, and the ledger, where the others are `merged` by `url.same`.
 
@@ -50,7 +50,7 @@ def resolve(engine: LocalEngine, manifests: Sequence[Manifest], settings: SameUr
     groups = shuffle(
         engine,
         name="urls",
-        version=1,
+        version=2,
         settings=settings,
         inputs=[(shard,) for shard in shards],
         map=keys,
@@ -74,8 +74,8 @@ def _number(shard: Input) -> int:
 def keys(work: Work) -> Iterable[pa.Table]:
     """Map: one row per document with a URL, the best of each URL first."""
     keep, shard, first = work.settings.keep, _number(work.inputs[0]), 0  # type: ignore[arg-type]
-    for batch in work.batches(columns=["id", "url", "crawled", "text"]):
-        urls = batch.column("url").to_pylist()
+    for batch in work.batches(columns=["id", "part", "url", "crawled", "text"]):
+        urls, parts = batch.column("url").to_pylist(), batch.column("part").to_pylist()
         rows = [index for index, url in enumerate(urls) if url]
         if keep == "longest":
             worth = -pc.binary_length(batch.column("text")).to_numpy().astype(np.int64)
@@ -85,7 +85,7 @@ def keys(work: Work) -> Iterable[pa.Table]:
             worth = np.where(crawled.is_valid().to_numpy(False), known if keep == "earliest" else -known, _LAST)
         yield pa.table(
             {
-                "key": np.array([hash64(canonical(urls[i]).encode("utf-8", "replace")) for i in rows], np.uint64),
+                "key": np.array([_key(urls[i], parts[i]) for i in rows], np.uint64),
                 "worth": worth[rows],
                 "id": batch.column("id").take(pa.array(rows, pa.int64())),
                 "shard": np.full(len(rows), shard, np.uint64),
@@ -96,6 +96,10 @@ def keys(work: Work) -> Iterable[pa.Table]:
 
 
 _LAST = np.iinfo(np.int64).max
+
+
+def _key(url: str, part: int) -> int:
+    return hash64(canonical(url).encode("utf-8", "replace"), seed=part)
 
 
 def choose(work: Work, table: pa.Table) -> None:

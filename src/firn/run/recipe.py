@@ -20,6 +20,7 @@ from firn.data.dedup import DedupSettings
 from firn.data.extract import ExtractSettings
 from firn.data.pii.settings import PiiSettings
 from firn.data.rules import RulesSettings
+from firn.data.same_url import SameUrlSettings
 from firn.data.sources import (
     BooksSource,
     CodeSource,
@@ -50,10 +51,16 @@ class Judged(Settings):
     """Which documents stay: a preset of rules, and what is changed in it."""
     weight: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """Share of this source in training, beside the other sources' weights. None for all: by their tokens."""
+    same_url: bool = False
+    """Whether one document of each URL stays, in all sources that say so: right for pages that were fetched from there,
+    wrong for texts that name where a collection lies, or a thread that they are parts of."""
 
 
 class Warc(WarcSource, Judged):
     """Web pages out of WARC files, as Common Crawl has them."""
+
+    same_url: bool = True
+    """Whether one page of each URL stays, in all sources that say so."""
 
 
 class Code(CodeSource, Judged):
@@ -132,6 +139,8 @@ class Recipe(Settings):
     """Where the documents come from, by a name of your own."""
     extract: Annotated[ExtractSettings, PLACED] = ExtractSettings()
     """How web pages become text."""
+    same_url: SameUrlSettings = SameUrlSettings()
+    """Which document of a URL stays, in sources whose `same_url` is true."""
     dedup: Annotated[DedupSettings, PLACED] = DedupSettings()
     """Which documents count as copies of others."""
     decontaminate: DecontaminateSettings | None = None
