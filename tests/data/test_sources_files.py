@@ -16,8 +16,8 @@ from firn.core.hashing import document_id
 from firn.core.store import Store
 from firn.data import read
 from firn.data.extract import ExtractSettings
+from firn.data.layouts import Fields
 from firn.data.sources import FilesSource
-from firn.data.sources.files import Fields
 
 sys.path.insert(0, str(Path(__file__).parent))
 from shards import Inline

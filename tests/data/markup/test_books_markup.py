@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from firn.data import compressed
 from firn.data.markup import archive, booktree, epub, gutenberg, markdown, parts, pdf
 from firn.data.markup.archive import Member, Unread
 from firn.data.markup.work import Block, MarkupError
@@ -276,7 +277,7 @@ def test_members_of_a_zip() -> None:
 
 
 def test_archives_that_unpack_to_too_much_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archive, "_FREE", 1 << 20)
+    monkeypatch.setattr(compressed, "FREE", 1 << 20)
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w:gz") as target:
         info = tarfile.TarInfo("bomb.png")

@@ -7,7 +7,6 @@ members over the limits, and archives that unpack to far more than they are, giv
 from __future__ import annotations
 
 import io
-import lzma
 import posixpath
 import re
 import tarfile
@@ -15,15 +14,19 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
+from firn.data import compressed
+from firn.data.compressed import MAX_RATIO, Damaged, Unpacked
 from firn.data.markup.work import MarkupError
 from firn.data.wikitext.packed import Cut, unpack
 
-#: An archive may unpack to so many times its size, once it has given more than _FREE bytes.
-MAX_RATIO = 200
-_FREE = 256 << 20
-MAX_MEMBERS = 5_000_000
+#: Most files of an archive, so that their names can be held.
+MAX_MEMBERS = 1_000_000
+#: Largest directory of a zip archive, in bytes; it is held whole.
+MAX_DIRECTORY = 64 << 20
+# Largest header that says more of a tar's member, a long name for one, in bytes.
+_MAX_HEADER = 1 << 20
 
 _TAR = re.compile(r"\.(?:tar(?:\.(?:gz|bz2|xz))?|tgz|tbz2?|txz)$", re.IGNORECASE)
 
@@ -91,7 +94,7 @@ def _is_old_header(block: bytes) -> bool:
 
 def _tarred(stream: BinaryIO, max_bytes: int, wanted: Callable[[str], bool]) -> Iterator[Member | Unread]:
     try:
-        with tarfile.open(fileobj=_Unpacked(stream), mode="r|", errorlevel=0) as archive:
+        with tarfile.open(fileobj=Unpacked(stream), mode="r|", tarinfo=_Info, errorlevel=0) as archive:
             for count, info in enumerate(archive):
                 if count >= MAX_MEMBERS:
                     raise MarkupError(f"more than {MAX_MEMBERS} files in the archive")
@@ -108,12 +111,39 @@ def _tarred(stream: BinaryIO, max_bytes: int, wanted: Callable[[str], bool]) -> 
                         file = archive.extractfile(info)
                         data = file.read() if file else b""
                         yield Member(name, data)
-    except (tarfile.TarError, EOFError, OSError, ValueError, lzma.LZMAError, zlib.error) as error:
+    except (Damaged, tarfile.TarError, EOFError, ValueError) as error:
         raise MarkupError(f"the archive cannot be read on: {error}") from None
+
+
+class _Info(tarfile.TarInfo):
+    """A member's header, of bounded size; where one is damaged the archive does not seem to end."""
+
+    @classmethod
+    def fromtarfile(cls, tarfile_: tarfile.TarFile) -> Self:
+        try:
+            return super().fromtarfile(tarfile_)
+        except (tarfile.InvalidHeaderError, tarfile.TruncatedHeaderError) as error:  # type: ignore[attr-defined]
+            raise tarfile.ReadError(str(error)) from None
+
+    def _proc_member(self, archive: tarfile.TarFile) -> Self:
+        if self.type in _HEADERS and self.size > _MAX_HEADER:
+            raise tarfile.ReadError(f"a header of {self.size} bytes")
+        return super()._proc_member(archive)  # type: ignore[misc]
+
+
+_HEADERS = (
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+)
 
 
 def _zipped(stream: BinaryIO, max_bytes: int, wanted: Callable[[str], bool]) -> Iterator[Member | Unread]:
     try:
+        if (size := _directory_bytes(stream)) > MAX_DIRECTORY:
+            raise MarkupError(f"its directory is {size} bytes long, at most {MAX_DIRECTORY} are read")
         archive = zipfile.ZipFile(stream)
     except (zipfile.BadZipFile, OSError, ValueError) as error:
         raise MarkupError(f"not a zip archive: {error}") from None
@@ -136,12 +166,27 @@ def _zipped(stream: BinaryIO, max_bytes: int, wanted: Callable[[str], bool]) -> 
                     yield Unread(name, None, error=f"cannot be unpacked: {error}")
                     continue
                 packed, unpacked = packed + info.compress_size, unpacked + len(data)
-                if unpacked > max(_FREE, MAX_RATIO * packed):
+                if unpacked > max(compressed.FREE, MAX_RATIO * packed):
                     raise MarkupError(f"the archive unpacks to more than {MAX_RATIO} times its size")
                 if len(data) > max_bytes:
                     yield Unread(name, "too_large", len(data))
                 else:
                     yield Member(name, data)
+
+
+def _directory_bytes(stream: BinaryIO) -> int:
+    """Bytes before a zip archive's end record in which its directory lies, as that record says (APPNOTE 4.3.14-16)."""
+    size = stream.seek(0, io.SEEK_END)
+    stream.seek(max(0, size - (1 << 16) - 22 - 20 - 56))
+    tail = stream.read()
+    stream.seek(0)
+    end = tail.rfind(b"PK\x05\x06")
+    if end < 0 or len(tail) < end + 22:
+        return 0  # zipfile says what is wrong with it
+    bytes = int.from_bytes(tail[end + 12 : end + 16], "little")
+    if bytes == 0xFFFFFFFF and (wide := tail.rfind(b"PK\x06\x06", 0, end)) >= 0:
+        return int.from_bytes(tail[wide + 40 : wide + 48], "little")
+    return bytes
 
 
 def _inside(name: str) -> str | None:
@@ -155,45 +200,3 @@ def _inside(name: str) -> str | None:
 def _shown(name: str) -> str:
     """A name that can be written, whatever bytes it was made of."""
     return name.encode("utf-8", "backslashreplace").decode()[:1000]
-
-
-class _Unpacked(io.RawIOBase):
-    """A compressed or plain stream as tarfile reads it, given up where it gives too much."""
-
-    def __init__(self, stream: BinaryIO):
-        self._taken = self._given = 0
-        self._rest = b""
-        self._pieces = unpack(_Counted(stream, self))
-
-    def count(self, bytes: int) -> None:
-        """So many bytes of the file were read."""
-        self._taken += bytes
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1) -> bytes:
-        while len(self._rest) < size or size < 0:
-            piece = next(self._pieces, None)
-            if piece is None:
-                break
-            if isinstance(piece, Cut):
-                raise MarkupError(f"the archive cannot be read on: {piece.error}")
-            self._rest += piece.data
-            self._given += len(piece.data)
-            if self._given > max(_FREE, MAX_RATIO * self._taken):
-                raise MarkupError(f"the archive unpacks to more than {MAX_RATIO} times its size")
-        size = len(self._rest) if size < 0 else size
-        out, self._rest = self._rest[:size], self._rest[size:]
-        return out
-
-
-@dataclass(frozen=True, slots=True)
-class _Counted:
-    stream: BinaryIO
-    by: _Unpacked
-
-    def read(self, size: int, /) -> bytes:
-        data = self.stream.read(size)
-        self.by.count(len(data))
-        return data

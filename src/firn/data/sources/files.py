@@ -1,58 +1,42 @@
-"""The source `files`: texts that lie in files, plain, Markdown, HTML or JSON lines.
+"""The source `files`: texts that lie in files, plain, Markdown or HTML, and records, in JSON lines or tables.
 
-A file is a row of the ledger, but of JSON lines every line is. The kind of a file is told by its suffix, also before a
-`.gz`: `.txt` and `.text`, `.md` and `.markdown`, `.html`, `.htm` and `.xhtml`, `.jsonl`, `.ndjson` and `.json` lines.
-Rules: `files.unknown` (another suffix), `files.link` (a symbolic link), `files.too_large`, `files.binary`,
-`files.refused` (a page over a limit of extraction), `files.no_text`. A line that is no JSON object with the wanted
-fields fails, and so does the rest of a file whose compression is broken.
+A file is a row of the ledger, but of JSON lines every line is, and of a table every row. The kind of a file is told by
+its suffix, also before `.gz`, `.bz2`, `.xz` or `.zst`: `.txt` and `.text`, `.md` and `.markdown`, `.html`, `.htm` and
+`.xhtml`, `.jsonl`, `.ndjson` and `.json` lines; tables are `.csv` and `.tsv`, `.parquet`, `.arrow`, `.feather`, `.ipc`.
+Rules: `files.unknown` (another suffix), `files.description` (what describes a folder of tables), `files.link` (a
+symbolic link), `files.too_large`, `files.binary`, `files.refused` (a page over a limit of extraction), `files.no_text`.
+A record without the wanted fields fails, and so does the rest of a file that is damaged.
 """
 
 from __future__ import annotations
 
-import gzip
 import json
-import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
-from typing import Any, BinaryIO, Literal, cast
+from typing import BinaryIO, Literal
 
 from pydantic import Field
 
 from firn.core.hashing import document_id
 from firn.core.settings import Settings
 from firn.core.stage import Stage, Task, Work
-from firn.data import charset, extract
+from firn.data import charset, extract, layouts, tables
+from firn.data.compressed import Damaged, opened, plain_name
 from firn.data.extract import ExtractSettings
-from firn.data.raw import Pattern, Rows, extra, grouping, host_of, timestamp
+from firn.data.layouts import Fields, Layout
+from firn.data.raw import Pattern, Rows, extra, grouping, host_of
 from firn.data.sources.listing import Found, Rule, bundles, find
 from firn.data.sources.pages import extraction, is_binary
 
 #: Suffix -> kind of file.
 KINDS = {
     "txt": "text", "text": "text", "md": "markdown", "markdown": "markdown", "html": "html", "htm": "html",
-    "xhtml": "html", "jsonl": "jsonl", "ndjson": "jsonl", "json": "jsonl",
+    "xhtml": "html", "jsonl": "jsonl", "ndjson": "jsonl", "json": "jsonl", **dict.fromkeys(tables.FORMS, "table"),
 }  # fmt: skip
+# What lies beside the tables of a Hugging Face dataset, or of one that `datasets` saved.
+_DESCRIPTIONS = {"readme.md", "dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"}
 _PIECE = 1 << 20
-
-
-class Fields(Settings):
-    """Which keys of a JSON line hold what. `metadata.url` looks into an object. A key that a line lacks is null."""
-
-    text: str = "text"
-    """The document; a line without it fails."""
-    id: str | None = "id"
-    """What names the line within its file; its number where there is none."""
-    url: str | None = "url"
-    """Where it was found."""
-    published: str | None = None
-    """When it was written, in ISO 8601."""
-    crawled: str | None = None
-    """When it was fetched, in ISO 8601."""
-    license: str | None = "license"
-    """Under which licence it may be used."""
-    group: str | None = None
-    """What must stay together in training or in validation."""
 
 
 class FilesSettings(Settings):
@@ -60,19 +44,26 @@ class FilesSettings(Settings):
 
     group: Pattern | None = None
     """Regular expression on the file's name: its first group, or the whole match, names what must stay together in
-    training or in validation. None, or no match: the file; for a line of JSON the host of its URL, or the line."""
+    training or in validation. None, or no match: the file; for a record the host of its URL, or the record."""
+    layout: Layout | None = None
+    """A published corpus whose records these are, which says what their fields are."""
     fields: Fields = Fields()
-    """Keys of JSON lines."""
+    """Keys of JSON lines, or columns of tables; over those of `layout`."""
+    delimiter: str | None = Field(default=None, min_length=1, max_length=1)
+    """What stands between the cells of CSV. None: a comma, in `.tsv` a tab."""
+    license: str | None = None
+    """Licence, as SPDX identifier or URL, of what does not say its own."""
     max_bytes: int = Field(default=32 << 20, ge=1)
-    """Largest file, or line of JSON, in bytes."""
+    """Largest file that is one document, unpacked, or record, in bytes; of CSV in characters."""
 
 
 class FilesSource(FilesSettings):
-    """Texts in files: plain, Markdown, HTML or JSON lines."""
+    """Texts in files: plain, Markdown, HTML, JSON lines, CSV, Parquet or Arrow."""
 
     kind: Literal["files"] = "files"
     paths: tuple[str, ...] = Field(min_length=1)
-    """Files, folders or patterns, local or fsspec URLs: `notes/`, `books/*.txt`, `corpus/*.jsonl.gz`."""
+    """Files, folders or patterns, local or fsspec URLs: `notes/`, `books/*.txt`, `corpus/*.jsonl.zst`,
+    `hf://datasets/owner/name/data/*.parquet`."""
 
 
 class FilesReading(Settings):
@@ -85,13 +76,30 @@ class FilesReading(Settings):
 def tasks(name: str, source: FilesSource, settings: ExtractSettings) -> list[Task]:
     """Shards of files that are put together by the hashes of their names. Raises InputError."""
     own = FilesSettings(**{key: getattr(source, key) for key in FilesSettings.model_fields})
-    found = [replace(file, rule=_left_out(file, own)) for file in find(source.paths)]
+    return shards(name, find(source.paths), own, settings)
+
+
+def shards(name: str, files: Sequence[Found], own: FilesSettings, settings: ExtractSettings) -> list[Task]:
+    """The shards of these files."""
+    described = _described(files)
+    found = [replace(file, rule=_left_out(file, own, described)) for file in files]
     pages = [file for file in found if kind_of(file.name) == "html"]
     others = [file for file in found if kind_of(file.name) != "html"]
     return [
         *(_task(name, bits, shard, own, None) for bits, shard in bundles(others)),
         *(_task(name, f"html-{bits}", shard, own, settings) for bits, shard in bundles(pages)),
     ]
+
+
+def _described(files: Sequence[Found]) -> set[tuple[str, str]]:
+    """The folders in or below which there are tables that are no CSV: root and path within it."""
+    forms = [(file, tables.FORMS.get(PurePosixPath(file.name).suffix[1:].lower())) for file in files]
+    return {
+        (file.root, str(folder))
+        for file, form in forms
+        if form in ("parquet", "arrow")
+        for folder in PurePosixPath(file.name).parents
+    }
 
 
 def _task(source: str, part: str, found: list[Found], own: FilesSettings, settings: ExtractSettings | None) -> Task:
@@ -103,17 +111,24 @@ def _task(source: str, part: str, found: list[Found], own: FilesSettings, settin
 
 def kind_of(name: str) -> str | None:
     """What a file of this name holds; None where it is not known."""
-    path = PurePosixPath(name.lower().removesuffix(".gz"))
-    return KINDS.get(path.suffix[1:])
+    kind = KINDS.get(PurePosixPath(plain_name(name).lower()).suffix[1:])
+    # Parquet is read from its end.
+    return None if kind == "table" and plain_name(name) != name and _form(name) == "parquet" else kind
 
 
-def _left_out(file: Found, settings: FilesSettings) -> Rule | None:
-    kind = kind_of(file.name)
+def _form(name: str) -> str:
+    return tables.FORMS[PurePosixPath(plain_name(name).lower()).suffix[1:]]
+
+
+def _left_out(file: Found, settings: FilesSettings, described: set[tuple[str, str]]) -> Rule | None:
+    kind, path = kind_of(file.name), PurePosixPath(file.name)
     if file.link:
         return ("link",)
     if kind is None:
         return ("unknown",)
-    if kind != "jsonl" and file.bytes > settings.max_bytes:
+    if path.name.lower() in _DESCRIPTIONS and (file.root, str(path.parent)) in described:
+        return ("description",)
+    if kind not in ("jsonl", "table") and file.bytes > settings.max_bytes:
         return ("too_large", file.bytes, settings.max_bytes)
     return None
 
@@ -128,9 +143,11 @@ def run(work: Work) -> None:
             continue
         index = next(inputs)
         with work.stream(index) as raw:
-            stream = cast(BinaryIO, gzip.GzipFile(fileobj=raw)) if name.lower().endswith(".gz") else raw
-            if kind_of(name) == "jsonl":
+            stream, kind = opened(raw, name), kind_of(name)
+            if kind == "jsonl":
                 _lines(rows, name, stream, work.settings.files)
+            elif kind == "table":
+                _table(rows, name, stream, work.settings.files)
             elif rows.enter(name):
                 _file(rows, name, stream, work.settings)
         rows.leave()
@@ -143,7 +160,7 @@ def _file(rows: Rows, name: str, stream: BinaryIO, settings: FilesReading) -> No
     limit = settings.files.max_bytes
     try:
         data = stream.read(limit + 1)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+    except Damaged as error:
         rows.fail(f"cannot be decompressed: {error}")
         return
     if len(data) > limit:
@@ -175,13 +192,13 @@ def _file(rows: Rows, name: str, stream: BinaryIO, settings: FilesReading) -> No
         },
         published=found.published,
         date_method=found.date_method,
-        license=found.license,
+        license=found.license or settings.files.license,
     )
 
 
 def _lines(rows: Rows, name: str, stream: BinaryIO, settings: FilesSettings) -> None:
     """A row for every line that is not blank."""
-    number = 0
+    number, fields = 0, layouts.chosen(settings.fields, settings.layout)
     try:
         for number, line in enumerate(_bounded(stream, settings.max_bytes), 1):
             if line is not None and not line.strip():
@@ -190,10 +207,10 @@ def _lines(rows: Rows, name: str, stream: BinaryIO, settings: FilesSettings) -> 
                 if line is None:
                     rows.remove("too_large", bound=settings.max_bytes)
                 else:
-                    _line(rows, name, number, line, settings)
+                    _line(rows, name, number, line, fields, settings)
             rows.leave()
             rows.work.advance(1)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+    except Damaged as error:
         if rows.enter(f"{name}#line={number + 1}"):
             rows.fail(f"cannot be decompressed: {error}, at line {number + 1}")
 
@@ -209,47 +226,78 @@ def _bounded(stream: BinaryIO, limit: int) -> Iterator[bytes | None]:
             pass
 
 
-def _line(rows: Rows, name: str, number: int, line: bytes, settings: FilesSettings) -> None:
+def _line(rows: Rows, name: str, number: int, line: bytes, fields: Fields, settings: FilesSettings) -> None:
     """End the row of a line."""
     try:
         record = json.loads(line)
     except (ValueError, RecursionError) as error:
         rows.fail(f"line {number}: no JSON: {str(error)[:200]}")
         return
-    fields = settings.fields
-    text = _value(record, fields.text)
-    if not isinstance(text, str):
+    found = layouts.found(record, fields)
+    if found.text is None:
         rows.fail(f"line {number}: no text under the key {fields.text!r}")
+    else:
+        _record(rows, name, number, found, line.strip(), "jsonl", settings)
+
+
+def _table(rows: Rows, name: str, stream: BinaryIO, settings: FilesSettings) -> None:
+    """A row for every row of a table."""
+    fields, form, number = layouts.chosen(settings.fields, settings.layout), _form(name), 0
+    explicit = tuple(settings.fields.model_fields_set)
+
+    def choose(columns: Sequence[str]) -> Sequence[str]:
+        return layouts.columns_of(fields, explicit, columns, name)
+
+    try:
+        for row in tables.rows(stream, form, choose, settings.max_bytes, settings.delimiter):
+            number += 1
+            if isinstance(row, tables.Unread) and row.count > 1:
+                if rows.enter(f"{name}#row={number}-{number + row.count - 1}"):
+                    rows.remove("too_large", bound=settings.max_bytes)
+                number += row.count - 1
+            elif rows.enter(f"{name}#row={number}"):
+                _row(rows, name, number, row, fields, settings)
+            rows.leave()
+            rows.work.advance(1)
+    except Damaged as error:
+        if rows.enter(f"{name}#row={number + 1}"):
+            rows.fail(f"cannot be read on: {error}, at row {number + 1}")
+
+
+def _row(
+    rows: Rows, name: str, number: int, row: tables.Row | tables.Unread, fields: Fields, settings: FilesSettings
+) -> None:
+    """End the row of a table's row."""
+    if isinstance(row, tables.Unread):
+        if row.error is None:
+            rows.remove("too_large", bound=settings.max_bytes)
+        else:
+            rows.fail(f"row {number}: {row.error}")
         return
-    given = {key: _string(record, path) for key, path in fields.model_dump().items() if key != "text"}
-    published = timestamp(given["published"])
-    locator = f"{name}#{given['id'] or number}"
+    found = layouts.found(row, fields)
+    if found.text is None:
+        rows.fail(f"row {number}: no text in the column {fields.text!r}")
+        return
+    payload = found.text.encode("utf-8", "replace")
+    if len(payload) > settings.max_bytes:
+        rows.remove("too_large", len(payload), settings.max_bytes)
+        return
+    _record(rows, name, number, found, payload, _form(name), settings)
+
+
+def _record(
+    rows: Rows, name: str, number: int, found: layouts.Found, payload: bytes, form: str, settings: FilesSettings
+) -> None:
+    """End the row of a record that has a text."""
+    locator = f"{name}#{found.id or number}"
     rows.keep(
-        document_id(locator, 0, line.strip()),
-        text,
-        given["group"] or grouping(settings.group, name, host_of(given["url"]) or locator),
-        {"format": "jsonl", "id": given["id"]},
-        url=given["url"],
-        crawled=timestamp(given["crawled"]),
-        published=published,
-        date_method="field" if published else None,
-        license=given["license"],
+        document_id(locator, 0, payload),
+        found.text or "",
+        found.group or grouping(settings.group, name, host_of(found.url) or locator),
+        {**found.meta, "format": form, "id": found.id},
+        url=found.url,
+        **{**found.columns, "license": found.columns["license"] or settings.license},
     )
-
-
-def _value(record: Any, path: str | None) -> Any:
-    """What lies under `a.b` in nested objects; a key that holds dots itself comes first."""
-    if path is None or not isinstance(record, dict):
-        return None
-    if path in record:
-        return record[path]
-    first, _, rest = path.partition(".")
-    return _value(record.get(first), rest) if rest else None
-
-
-def _string(record: Any, path: str | None) -> str | None:
-    value = _value(record, path)
-    return str(value).encode("utf-8", "replace").decode() if isinstance(value, str | int | float) else None
 
 
 STAGE = Stage("read", 1, run, ledger=True)

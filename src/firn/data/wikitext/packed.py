@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+import pyarrow as pa
+
 _READ = 1 << 16
 _PIECE = 1 << 20
 _XZ_MEMORY = 256 << 20
@@ -86,11 +88,18 @@ _KINDS: tuple[tuple[bytes, Callable[[], _Unpacker], re.Pattern[bytes]], ...] = (
     (b"\x1f\x8b", _Gzip, re.compile(rb"\x1f\x8b\x08[\x00-\x1f]")),
 )
 _MAGIC = 10  # bytes that the longest of these patterns looks at
+_ZSTD = b"\x28\xb5\x2f\xfd"
 
 
 def unpack(stream: Readable) -> Iterator[Piece | Cut]:
-    """The pieces of a file, at most 1 MiB each; a `Cut` where the file breaks off or is damaged."""
+    """The pieces of a file, at most 1 MiB each; a `Cut` where the file breaks off or is damaged.
+
+    Plain, bz2, xz, gzip or zstd, by its first bytes. Raises what `stream` raises.
+    """
     head = stream.read(_READ)
+    if head.startswith(_ZSTD):
+        yield from _zstd(stream, head)
+        return
     for magic, unpacker, pattern in _KINDS:
         if head.startswith(magic):
             yield from _streams(stream, head, unpacker, pattern)
@@ -107,19 +116,23 @@ def _streams(
     offset, damaged = 0, 0  # offset: in the file, of `data`
     while data.rstrip(b"\x00"):
         unpacker, block, unread = make(), offset, data
-        try:
-            while not unpacker.eof:
-                if unpacker.needs_input and not unread:
-                    offset += len(data)
-                    data = unread = stream.read(_READ)
-                    if not data:
-                        yield Cut("the file breaks off within a compressed stream", block, final=True)
-                        return
+        error: Exception | None = None
+        while not unpacker.eof and error is None:
+            if unpacker.needs_input and not unread:
+                offset += len(data)
+                data = unread = stream.read(_READ)
+                if not data:
+                    yield Cut("the file breaks off within a compressed stream", block, final=True)
+                    return
+            out = b""
+            try:
                 out = unpacker.decompress(unread, _PIECE)
-                unread = b""
-                if out:
-                    yield Piece(out, block)
-        except (OSError, EOFError, ValueError, lzma.LZMAError, zlib.error) as error:
+            except (OSError, EOFError, ValueError, lzma.LZMAError, zlib.error) as damage:
+                error = damage
+            unread = b""
+            if out:
+                yield Piece(out, block)
+        if error is not None:
             if block + 1 > offset:
                 offset, data = block + 1, data[block + 1 - offset :]
             skipped, data = _skip(stream, data, pattern)
@@ -145,3 +158,43 @@ def _skip(stream: Readable, data: bytes, pattern: re.Pattern[bytes]) -> tuple[in
         if not more:
             return skipped, b""
         data = data[-_MAGIC:] + more
+
+
+class _Source:
+    """A stream as pyarrow reads it, from its first bytes on. error: what its own reading raised."""
+
+    closed = False
+
+    def __init__(self, stream: Readable, head: bytes):
+        self._stream, self._head = stream, head
+        self.error: Exception | None = None
+
+    def read(self, size: int) -> bytes:
+        if self._head:
+            data, self._head = self._head[:size], self._head[size:]
+            return data
+        try:
+            return self._stream.read(size)
+        except Exception as error:
+            self.error = error
+            raise
+
+    def close(self) -> None:
+        """The stream is closed by whoever opened it."""
+
+
+def _zstd(stream: Readable, head: bytes) -> Iterator[Piece | Cut]:
+    """The pieces of a zstd file, one frame after the other; a window is at most 128 MiB, as zstd itself has it."""
+    source = _Source(stream, head)
+    unpacker = pa.CompressedInputStream(pa.PythonFile(source, mode="r"), "zstd")
+    while True:
+        try:
+            data = unpacker.read(_PIECE)
+        except OSError as error:
+            if source.error is not None:
+                raise source.error from None
+            yield Cut(f"the compressed stream is damaged: {error}", 0, final=True)
+            return
+        if not data:
+            return
+        yield Piece(data, 0)
