@@ -216,7 +216,7 @@ def test_a_single_document_trains_a_model_whose_learning_nobody_can_measure(
     )
     outcome = run(load(recipe), tmp_path / "runs", mode="plain", workers=1)
     assert "no text is held out" in capsys.readouterr().out.replace("\n", " ")
-    assert outcome.bits == {}
+    assert outcome.held_out == {}
     assert Path(outcome.report).is_file()
     assert Writer.open(outcome.model).model.num_parameters() > 0
     assert run(load(recipe), tmp_path / "runs", mode="quiet").made == 0
@@ -270,7 +270,7 @@ def test_status_of_a_finished_and_of_a_killed_run(tiny: Any, copy: Path) -> None
     assert [row.name for row in overview(tiny.runs)] == ["tiny"]
     row = status("tiny", tiny.runs)
     assert (row.status, row.training.step if row.training else None) == ("finished", 6)
-    assert set(row.bits) == {"web", "code"}
+    assert set(row.held_out) == {"web", "code"}
     folder = RunFolder.open("tiny", copy)
     folder.update(status="running", process={**folder.state["process"], "id": 2**22, "born": 0.0})
     assert status("tiny", copy).status == "interrupted"

@@ -67,7 +67,7 @@ def test_documents_begin_after_the_ends_of_others(corpus: Corpus, plan: BatchPla
 
 
 def test_only_the_chosen_source_is_turned_and_no_document_reaches_into_another(corpus: Corpus, plan: BatchPlan) -> None:
-    settings = ObjectiveSettings(fim=FimSettings(rate=1.0), fim_sources=("code",))
+    settings = ObjectiveSettings(fim=FimSettings(rate=1.0, sources=("code",)))
     sentinels = Sentinels.of(corpus.tokenizer)
     turned = 0
     for step in range(6):
@@ -98,7 +98,7 @@ def test_only_the_chosen_source_is_turned_and_no_document_reaches_into_another(c
     [
         ObjectiveSettings(),
         ObjectiveSettings(fim=FimSettings(), goldfish=GoldfishSettings()),
-        ObjectiveSettings(masking=MaskingSettings()),
+        ObjectiveSettings(objective="masked", masking=MaskingSettings()),
     ],
 )
 def test_a_rank_gets_its_slice_of_the_whole(corpus: Corpus, plan: BatchPlan, settings: ObjectiveSettings) -> None:
@@ -114,10 +114,10 @@ def test_a_rank_gets_its_slice_of_the_whole(corpus: Corpus, plan: BatchPlan, set
 
 def test_masking_asks_for_the_hidden_tokens(corpus: Corpus, plan: BatchPlan) -> None:
     drawn = batch(corpus, plan, 1)
-    shaped = apply(drawn, corpus, ObjectiveSettings(masking=MaskingSettings()), seed=3, step=1)
+    shaped = apply(drawn, corpus, ObjectiveSettings(objective="masked", masking=MaskingSettings()), seed=3, step=1)
     asked = shaped.targets >= 0
     assert 0.2 < asked.mean() < 0.4
-    assert (shaped.inputs[asked] == mask_token(corpus)).all()
+    assert (shaped.inputs[asked] == mask_token(corpus.tokenizer)).all()
     assert (shaped.targets[asked] == drawn.inputs[asked]).all()
     assert (shaped.inputs[drawn.inputs == corpus.end_of_text] == corpus.end_of_text).all()
 
@@ -127,8 +127,8 @@ def test_what_the_tokenizer_lacks_is_said(tmp_path: Path) -> None:
     plan = make_plan(poor, [StageSettings(window=64, batch=2, tokens=128)], {"code": 1, "web": 1}, seed=0)
     drawn = batch(poor, plan, 0)
     with pytest.raises(RecipeError, match="no mask token"):
-        apply(drawn, poor, ObjectiveSettings(masking=MaskingSettings()), seed=0, step=0)
+        apply(drawn, poor, ObjectiveSettings(objective="masked", masking=MaskingSettings()), seed=0, step=0)
     with pytest.raises(RecipeError, match="no sentinels"):
         apply(drawn, poor, ObjectiveSettings(fim=FimSettings()), seed=0, step=0)
-    with pytest.raises(RecipeError, match="fim and goldfish are about next tokens"):
-        ObjectiveSettings(masking=MaskingSettings(), fim=FimSettings())
+    with pytest.raises(RecipeError, match="fim is about next tokens"):
+        ObjectiveSettings(objective="masked", fim=FimSettings())

@@ -159,7 +159,7 @@ def test_a_turned_document_is_its_parts_with_a_gap_in_the_middle(data: st.DataOb
     spm = data.draw(st.sampled_from([0.0, 1.0]))
     body = np.arange(1, n + 1)
     tokens = np.append(body, END)[None, : n + has_end].copy()
-    new, silent = turned(tokens, [[0]], step=data.draw(st.integers(0, 50)), rate=1.0, spm=spm)
+    new, silent = turned(tokens, [[0]], step=data.draw(st.integers(0, 50)), rate=1.0, spm_rate=spm)
     found = new[0].tolist()
     if has_end:
         assert found.pop() == END
@@ -188,7 +188,7 @@ def test_only_whole_documents_are_turned_at_their_rate() -> None:
     tokens = text(4096)
     starts = [list(range(0, 4096, 16)) for _ in range(8)]
     tokens[:, 15::16] = END
-    new, silent = turned(tokens, starts, rate=0.5, spm=0.25)
+    new, silent = turned(tokens, starts, rate=0.5, spm_rate=0.25)
     assert new.shape == tokens.shape
     assert (new[:, 15::16] == END).all()
     cut_new, cut_old = new.reshape(-1, 16), tokens.reshape(-1, 16)
@@ -205,7 +205,14 @@ def test_only_whole_documents_are_turned_at_their_rate() -> None:
     assert (turned(tokens, starts, step=1)[0] != turned(tokens, starts, step=2)[0]).any()
     # A rank's slice of the batch is turned as the whole batch is.
     part = fill_in_the_middle(
-        tokens[3:5], starts[3:5], FimSettings(rate=0.5, spm=0.25), FIM, end_of_text=END, seed=1, step=0, rows=ROWS[3:5]
+        tokens[3:5],
+        starts[3:5],
+        FimSettings(rate=0.5, spm_rate=0.25),
+        FIM,
+        end_of_text=END,
+        seed=1,
+        step=0,
+        rows=ROWS[3:5],
     )
     assert (part[0] == new[3:5]).all()
 
@@ -221,7 +228,7 @@ def test_cuts_are_spread_over_the_document() -> None:
     tokens = np.repeat(np.arange(1, 105)[None], 8, axis=0)
     prefixes = []
     for step in range(200):
-        new, _ = turned(tokens, [[0]] * 8, step=step, rate=1.0, spm=0.0)
+        new, _ = turned(tokens, [[0]] * 8, step=step, rate=1.0, spm_rate=0.0)
         prefixes += [row.tolist().index(FIM.suffix) - 1 for row in new]
     # The smaller of two uniform cuts: a third of the room in the middle, and 0 among them.
     assert np.mean(prefixes) == pytest.approx(99 / 3, rel=0.05)

@@ -144,7 +144,7 @@ def overview(rows: Sequence[RunStatus], runs: Path) -> None:
     if not rows:
         out.print(f"no runs in {runs}; begin with: firn run recipes/quickstart.yaml", markup=False)
         return
-    table = _table("", "run", "status", "stage", ">step", ">loss", "bits per byte", "started")
+    table = _table("", "run", "status", "stage", ">step", ">loss", "held out", "started")
     for row in rows:
         training = row.training
         table.add_row(
@@ -153,14 +153,14 @@ def overview(rows: Sequence[RunStatus], runs: Path) -> None:
             "" if row.status == "finished" else row.stage or "",
             f"{training.step}/{training.steps}" if training else "",
             f"{training.loss:.3f}" if training and training.loss is not None else "",
-            escape(_bits(row.bits or (training.bits if training else {}))),
+            escape(_values(row.held_out or (training.held_out if training else {}), row.figure)),
             row.started or "",
         )
     out.print(table)
 
 
-def _bits(bits: dict[str, float]) -> str:
-    return "  ".join(f"{source} {value:.3f}" for source, value in bits.items())
+def _values(values: dict[str, float], figure: str) -> str:
+    return "  ".join(f"{source} {value:.3f}" for source, value in values.items()) + (f"  {figure}" if values else "")
 
 
 def status(row: RunStatus) -> None:
@@ -177,8 +177,8 @@ def status(row: RunStatus) -> None:
         parts += [f"loss {training.loss:.3f}"] if training.loss is not None else []
         parts += [f"{training.rate:,.0f} tokens/s"] if training.rate else []
         out.print(f"\ntraining  {', '.join(parts)}", markup=False)
-        if training.bits:
-            out.print(f"held out  {_bits(row.bits or training.bits)} bits per byte", markup=False)
+        if training.held_out:
+            out.print(f"held out  {_values(row.held_out or training.held_out, row.figure)}", markup=False)
     if row.report:
         out.print(f"report    {row.report}", markup=False)
 
@@ -269,7 +269,7 @@ def comparison(found: Comparison) -> None:
         cells = [None if n is None else count(n) for n in (*row.entered, *row.left)]
         table.add_row(escape(row.source), row.stage, *(cell or "–" for cell in cells))
     out.print(table)
-    numbers = {"Rules": found.rules, "Results": found.results, "Curves: held-out bits per byte": found.curves}
+    numbers = {"Rules": found.rules, "Results": found.results, "Curves: held-out text": found.curves}
     for title, rows in numbers.items():
         if rows:
             table = _table(f"\n{title}", "", f">{first}", f">{second}")

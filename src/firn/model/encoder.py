@@ -130,10 +130,14 @@ class Encoder(nn.Module):
         cos_TE, sin_TE = rotation(positions_T, self.settings.width // self.settings.heads, theta)
         return cos_TE.to(self.compute_dtype), sin_TE.to(self.compute_dtype)
 
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Logits [..., V], fp32, of final states."""
+        states = self.head(hidden)
+        return F.linear(states, self.embed_tokens.weight.to(states.dtype)).float() + self.head.bias
+
     def forward(self, tokens_BT: Tensor) -> Tensor:
         """Logits [B, T, V], fp32."""
-        states_BTD = self.head(self.hidden(tokens_BT))
-        return F.linear(states_BTD, self.embed_tokens.weight.to(states_BTD.dtype)).float() + self.head.bias
+        return self.logits(self.hidden(tokens_BT))
 
     def losses(self, tokens_BT: Tensor, targets_BT: Tensor, documents: Documents | None = None) -> Losses:
         """What to minimise, and the nats of every target; -1 where nothing is hidden. The head computes these alone."""

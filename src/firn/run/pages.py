@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from firn.core.files import atomic_write
 from firn.core.hashing import fingerprint
+from firn.measure.figures import FIGURES, figures, held_out
 from firn.measure.samples import complete
 from firn.model import hf
-from firn.run import training
-from firn.run.examples import examples
+from firn.run import data_page, training
 from firn.run.folder import RunFolder
-from firn.run.funnel import flows
 from firn.run.recipe import Recipe
 from firn.serve import report
 from firn.serve.numbers import count, duration, flops
@@ -41,28 +41,24 @@ def draw(run: str | Path, runs: str | Path = "runs") -> Path:
 
 def page(recipe: Recipe, folder: RunFolder) -> Page:
     """What the page shows. Parts that the run has not come to are left out."""
-    shards = folder.funnel()
-    known = "plan" in folder.state
-    corpus = training.opened(folder)[0] if known else None
+    data = data_page.page(recipe, folder)
+    if "plan" not in folder.state:
+        return data
+    corpus = training.opened(folder)[0]
     result = training.result(folder)
     records = training.metrics(folder)
     rungs = _ladder(folder, corpus, result)
-    documents = examples(folder, shards)
-    return Page(
-        name=recipe.name,
+    return replace(
+        data,
         summary=_summary(recipe, corpus, result, rungs),
         facts=_facts(corpus, folder, result),
-        flows=flows(shards),
         mixture=_mixture(folder, corpus),
         training=[Curve("loss", [(r["tokens"], float(r["loss"])) for r in records if r["kind"] == "step"])],
         validation=_validation(records),
+        figure=_figure(records),
         ladder=rungs,
         completions=completions(recipe, folder, result),
-        kept=documents.kept,
-        removed=documents.removed,
-        costs=_costs(folder, result),
-        recipe=recipe.to_yaml(),
-        notes=documents.notes,
+        costs=[*data.costs, *_training_cost(folder, result)],
     )
 
 
@@ -109,6 +105,11 @@ def _mixture(folder: RunFolder, corpus: Corpus | None) -> list[Share]:
     return shares
 
 
+def _figure(records: list[dict[str, object]]) -> str:
+    """What the held-out curves are of, in words."""
+    return FIGURES[held_out(next((record for record in records if record["kind"] == "validation"), {}))[0]]
+
+
 def _validation(records: list[dict[str, object]]) -> list[Curve]:
     tokens = 0.0
     points: dict[str, list[tuple[float, float]]] = {}
@@ -116,9 +117,7 @@ def _validation(records: list[dict[str, object]]) -> list[Curve]:
         if record["kind"] == "step":
             tokens = float(str(record["tokens"]))
         elif record["kind"] == "validation":
-            bits = record["bits_per_byte"]
-            assert isinstance(bits, dict)
-            for source, value in bits.items():
+            for source, value in held_out(record)[1].items():
                 points.setdefault(source, []).append((tokens, float(value)))
     return [Curve(source, line) for source, line in points.items()]
 
@@ -128,8 +127,7 @@ def _ladder(folder: RunFolder, corpus: Corpus | None, result: TrainResult | None
     found = training.known_ladder(folder, corpus) if corpus is not None else {}
     names = list(dict.fromkeys(name for rungs in found.values() for name in rungs))
     rungs = [Rung(_RUNGS.get(n, n), {s: found[s][n] for s in found if n in found[s]}) for n in names]
-    if result is not None and result.validation:
-        own = {source: bits["bits_per_byte"] for source, bits in result.validation.items()}
+    if result is not None and (own := figures(result.validation).get("bits_per_byte")):
         rungs.append(Rung("this run's model", own, own=True))
     return sorted(rungs, key=lambda rung: -sum(rung.bits.values()) / max(1, len(rung.bits)))
 
@@ -138,8 +136,8 @@ def _facts(corpus: Corpus | None, folder: RunFolder, result: TrainResult | None)
     if result is None:
         return {"status": folder.status}
     facts = {"parameters": count(result.parameters), "trained on": f"{count(result.tokens)} tokens"}
-    for source, bits in result.validation.items():
-        facts[f"bits per byte, {source}"] = f"{bits['bits_per_byte']:.3f}"
+    for figure, values in figures(result.validation).items():
+        facts |= {f"{FIGURES[figure]}, {source}": f"{value:.3f}" for source, value in values.items()}
     facts["training"] = duration(result.seconds)
     facts["training compute"] = flops(result.flops)
     if corpus is not None:
@@ -158,8 +156,8 @@ def _summary(recipe: Recipe, corpus: Corpus | None, result: TrainResult | None, 
     )
     xz = next((rung.bits for rung in rungs if rung.name == _RUNGS["xz"]), {})
     compared = [
-        f"{bits['bits_per_byte']:.2f} for {source} (xz needs {xz[source]:.2f})"
-        for source, bits in result.validation.items()
+        f"{bits:.2f} for {source} (xz needs {xz[source]:.2f})"
+        for source, bits in figures(result.validation).get("bits_per_byte", {}).items()
         if source in xz
     ]
     if compared:
@@ -167,21 +165,8 @@ def _summary(recipe: Recipe, corpus: Corpus | None, result: TrainResult | None, 
     return text
 
 
-def _costs(folder: RunFolder, result: TrainResult | None) -> list[Cost]:
-    costs = []
-    for stage in folder.state.get("shards", {}):
-        manifests = folder.shards(stage)
-        if manifests and not stage.startswith("why-"):
-            costs.append(
-                Cost(
-                    stage=stage,
-                    shards=len(manifests),
-                    seconds=sum(m.observed.get("seconds", 0.0) for m in manifests),
-                    memory=max(m.observed.get("peak_memory", 0) for m in manifests),
-                    bytes=sum(file.bytes for m in manifests for file in m.files.values()),
-                )
-            )
-    if result is not None:
-        memory = max((r.get("memory", 0) for r in training.metrics(folder) if r["kind"] == "step"), default=0)
-        costs.append(Cost("train", 1, result.seconds, memory, 0, result.flops))
-    return costs
+def _training_cost(folder: RunFolder, result: TrainResult | None) -> list[Cost]:
+    if result is None:
+        return []
+    memory = max((r.get("memory", 0) for r in training.metrics(folder) if r["kind"] == "step"), default=0)
+    return [Cost("train", 1, result.seconds, memory, 0, result.flops)]

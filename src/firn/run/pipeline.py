@@ -11,7 +11,8 @@ from firn.core.disk import require_room
 from firn.core.errors import FirnError
 from firn.core.progress import Mode
 from firn.core.store import Store
-from firn.run import graph, pages, training
+from firn.measure.figures import figures, held_out
+from firn.run import accounts, graph, pages, training
 from firn.run.folder import RecordingEngine, RunFolder, Tally
 from firn.run.planning import disk_needed
 from firn.run.recipe import Recipe
@@ -24,7 +25,8 @@ from firn.train.guard import Stopped
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run came to. made: how many shards and trainings were made now; 0 when all was there already."""
+    """What a run came to. made: how many shards and trainings were made now; 0 when all was there already.
+    held_out: the held-out figure by source; figure: which one (`firn.measure.figures`)."""
 
     name: str
     folder: str
@@ -32,7 +34,8 @@ class Outcome:
     model: str
     made: int
     weights: str
-    bits: dict[str, float]
+    figure: str
+    held_out: dict[str, float]
     page: Page
 
     @property
@@ -85,6 +88,7 @@ def _run(recipe: Recipe, folder: RunFolder, store: Store, progress: Tally, worke
         whole=partial(stays, recipe.retain),
     ) as engine:
         documents = graph.documents(recipe, engine)
+        accounts.take(engine, documents.shards)
         folder.took(documents.shards, engine.needed)
     corpus = training.prepare(recipe, folder, documents.tokens, documents.tokenizer)
     if training.result(folder) is None:
@@ -100,7 +104,7 @@ def _run(recipe: Recipe, folder: RunFolder, store: Store, progress: Tally, worke
     page = pages.page(recipe, folder)
     path = folder.path / "report.html"
     report.write(page, path)
-    bits = {source: found["bits_per_byte"] for source, found in result.validation.items()}
+    figure, values = held_out(figures(result.validation))
     assert folder.training is not None
     return Outcome(
         name=recipe.name,
@@ -109,7 +113,8 @@ def _run(recipe: Recipe, folder: RunFolder, store: Store, progress: Tally, worke
         model=str(folder.training / "model"),
         made=progress.made,
         weights=result.weights,
-        bits=bits,
+        figure=figure,
+        held_out=values,
         page=page,
     )
 

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from firn.measure.figures import FIGURES, figures, held_out
 from firn.run import training
 from firn.run.folder import RunFolder, every
 from firn.run.funnel import flows
@@ -18,7 +19,7 @@ class RunStatus:
     """Where a run is.
 
     status: running, finished, failed or interrupted. stage: the last one that began. training: how far it is; None
-    before it begins. bits: bits per byte of the final model by source.
+    before it begins. held_out: the held-out figure of the final model by source; figure: which one, for people.
     """
 
     name: str
@@ -28,7 +29,8 @@ class RunStatus:
     started: str | None
     error: str | None
     training: Progressed | None
-    bits: dict[str, float]
+    figure: str
+    held_out: dict[str, float]
     flows: list[Flow]
     report: str | None
 
@@ -50,6 +52,8 @@ def overview(runs: str | Path = "runs") -> list[RunStatus]:
 def _status(folder: RunFolder, with_flows: bool) -> RunStatus:
     report = folder.path / "report.html"
     result = training.result(folder)
+    progressed = training.progressed(folder)
+    figure, values = held_out(figures(result.validation)) if result else (progressed and progressed.figure, {})
     return RunStatus(
         name=folder.path.name,
         path=str(folder.path),
@@ -57,8 +61,9 @@ def _status(folder: RunFolder, with_flows: bool) -> RunStatus:
         stage=folder.state.get("stage"),
         started=folder.state.get("process", {}).get("started"),
         error=folder.state.get("error"),
-        training=training.progressed(folder),
-        bits={name: bits["bits_per_byte"] for name, bits in result.validation.items()} if result else {},
+        training=progressed,
+        figure=FIGURES[figure] if figure else "",
+        held_out=values,
         flows=flows(folder.funnel()) if with_flows else [],
         report=str(report) if report.exists() else None,
     )

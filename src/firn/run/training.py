@@ -14,6 +14,7 @@ from firn.core.files import atomic_write
 from firn.core.hashing import fingerprint
 from firn.core.progress import Progress
 from firn.core.store import Manifest
+from firn.measure.figures import held_out
 from firn.measure.ladder import ladder as measure_ladder
 from firn.run.card import card
 from firn.run.folder import RunFolder
@@ -30,13 +31,15 @@ _LADDER_VERSION = 1
 
 @dataclass(frozen=True)
 class Progressed:
-    """How far a training is. bits: latest held-out bits per byte by source. rate: tokens per second."""
+    """How far a training is. held_out: latest held-out figure by source; figure: which one (`firn.measure.figures`).
+    rate: tokens per second."""
 
     step: int
     steps: int
     loss: float | None
     rate: float | None
-    bits: dict[str, float]
+    figure: str
+    held_out: dict[str, float]
 
 
 def prepare(recipe: Recipe, folder: RunFolder, tokens: Sequence[Manifest], tokenizer: Manifest) -> Corpus:
@@ -132,10 +135,11 @@ def progressed(folder: RunFolder) -> Progressed | None:
     if steps is None:
         return None
     last: dict[str, Any] = next((record for record in reversed(records) if record["kind"] == "step"), {})
-    bits: dict[str, float] = next(
-        (record["bits_per_byte"] for record in reversed(records) if record["kind"] in ("validation", "evaluation")), {}
+    measured: dict[str, Any] = next(
+        (record for record in reversed(records) if record["kind"] in ("validation", "evaluation")), {}
     )
-    return Progressed(last.get("step", -1) + 1, steps, last.get("loss"), last.get("tokens_per_second"), bits)
+    done, loss, rate = last.get("step", -1) + 1, last.get("loss"), last.get("tokens_per_second")
+    return Progressed(done, steps, loss, rate, *held_out(measured))
 
 
 def mixture(folder: RunFolder, corpus: Corpus) -> list[Use]:

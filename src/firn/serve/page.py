@@ -92,7 +92,10 @@ class Cost:
 
 @dataclass(frozen=True)
 class Page:
-    """Everything on the run page. Texts are as they are: the report redacts and escapes them."""
+    """Everything on the run page. Texts are as they are: the report redacts and escapes them.
+
+    figure: what `validation` is of held-out text, in words.
+    """
 
     name: str
     facts: Mapping[str, str]
@@ -100,6 +103,7 @@ class Page:
     mixture: Sequence[Share] = ()
     training: Sequence[Curve] = ()
     validation: Sequence[Curve] = ()
+    figure: str = "bits per byte"
     ladder: Sequence[Rung] = ()
     completions: Sequence[Completion] = ()
     kept: Sequence[Sample] = ()

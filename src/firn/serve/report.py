@@ -46,6 +46,7 @@ def render(page: Page) -> str:
     reasons = _reasons(page.flows)
     sections = [
         ("documents", "Documents", page.flows),
+        ("cleaning", "Cleaning", page.cleaning),
         ("mixture", "Mixture", page.mixture),
         ("training", "Training", page.training or page.validation),
         ("ladder", "Ladder", page.ladder),
@@ -70,7 +71,7 @@ def render(page: Page) -> str:
             most_reasons=max((reason["documents"] for reason in reasons), default=1),
             drawn=sum(source.drawn or 0 for source in page.mixture),
             training_chart=svg.lines(_training(page.training), "training loss", "nats per token", {}),
-            validation_chart=svg.lines(page.validation, "held-out bits per byte", "bits per byte", colours),
+            validation_chart=svg.lines(page.validation, f"held-out {page.figure}", page.figure, colours),
             ladder_sources=list(dict.fromkeys(source for rung in page.ladder for source in rung.bits)),
             most_bits=max((bits for rung in page.ladder for bits in rung.bits.values()), default=1.0),
             most_seconds=max((cost.seconds for cost in page.costs), default=0.0),

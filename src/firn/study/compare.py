@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from firn.measure.figures import FIGURES, figures, held_out
 from firn.run import training
 from firn.run.folder import RunFolder
 from firn.run.funnel import LEDGERS, flows
@@ -32,7 +33,7 @@ class FunnelRow:
 class Comparison:
     """Two runs. recipe: (dotted key, value, value) where they differ. rules: documents by rule, where they differ.
 
-    results: parameters, tokens, loss, bits per byte, seconds. curves: held-out bits per byte by tokens and source.
+    results: parameters, tokens, loss, held-out figures, seconds. curves: held-out figures by tokens and source.
     """
 
     names: tuple[str, str]
@@ -101,20 +102,26 @@ def _results(run: RunFolder) -> dict[str, float]:
         "steps": result.steps,
         "training tokens": result.tokens,
         "loss (nats per token)": result.loss,
-        **{f"bits per byte, {source}": bits["bits_per_byte"] for source, bits in result.validation.items()},
+        **{
+            f"{FIGURES[figure]}, {source}": value
+            for figure, values in figures(result.validation).items()
+            for source, value in values.items()
+        },
         "training FLOPs": result.flops,
         "training seconds": result.seconds,
     }
 
 
 def _curve(run: RunFolder) -> dict[str, float]:
-    """Held-out bits per byte by `<tokens> tokens, <source>`."""
+    """The held-out figure by `<tokens> tokens, <source>`; an encoder's says which it is."""
     tokens, found = 0, {}
     for record in training.metrics(run):
         if record["kind"] == "step":
             tokens = record["tokens"]
         elif record["kind"] == "validation":
-            found.update({f"{tokens:>14,} tokens, {source}": bits for source, bits in record["bits_per_byte"].items()})
+            figure, values = held_out(record)
+            unit = "" if figure == "bits_per_byte" else f", {FIGURES[figure]}"
+            found.update({f"{tokens:>14,} tokens, {source}{unit}": value for source, value in values.items()})
     return found
 
 

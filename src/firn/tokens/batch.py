@@ -43,6 +43,7 @@ class Batch:
     inputs, targets: int64 [B, T]; targets are the next tokens, -1 is ignored (`concat` windows have none). sources:
     name of each row's source. positions: in the series of windows of this length, [B]. starts: position of each row's
     first token in its source's training stream, [B]. epochs: how often the source had been read before, [B].
+    documents: where documents begin in each row, ascending from 0, if each is to be read by itself; None: they are not.
     """
 
     inputs: I64
@@ -51,6 +52,7 @@ class Batch:
     positions: I64
     starts: I64
     epochs: I64
+    documents: list[list[int]] | None = None
 
     @property
     def window(self) -> int:

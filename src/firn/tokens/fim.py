@@ -42,8 +42,10 @@ class FimSettings(Settings):
 
     rate: float = Field(default=0.5, ge=0, le=1)
     """Share of documents. At 0.5 plain prediction does not suffer (Bavarian et al. 2022, section 3)."""
-    spm: float = Field(default=0.5, ge=0, le=1)
+    spm_rate: float = Field(default=0.5, ge=0, le=1)
     """Share of these in the order suffix, prefix, middle."""
+    sources: tuple[str, ...] = ()
+    """Sources whose documents are turned (those of code); empty: all."""
 
 
 class Sentinels(NamedTuple):
@@ -61,8 +63,8 @@ class Sentinels(NamedTuple):
                 return cls(*(tokenizer.special_tokens[name] for name in names))
         raise RecipeError(
             "the tokenizer has no sentinels for fill-in-the-middle",
-            key="fim",
-            mend=f"train it with the special tokens {', '.join(NAMES[1])}",
+            key="train.fim",
+            mend=f"put {', '.join(NAMES[1])} among tokenizer.special_tokens; a file with others cannot be used for it",
         )
 
 
@@ -93,7 +95,7 @@ def fill_in_the_middle(
             if tokens[row, stop - 1] == end_of_text:
                 stop -= 1
             if draws[0] < settings.rate and stop - start >= _SHORTEST_MIDDLE:
-                is_spm = draws[1] < settings.spm
+                is_spm = draws[1] < settings.spm_rate
                 new, gap = _turn(tokens[row, start:stop], sentinels, is_spm, draws[2:])
                 turned[row, start:stop] = new
                 silent[row, start + gap] = True

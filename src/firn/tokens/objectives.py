@@ -7,7 +7,7 @@ nothing. Next-token prediction is what is left when nothing is set.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from firn.tokens.corpus import Corpus
 from firn.tokens.fim import FimSettings, Sentinels, fill_in_the_middle
 from firn.tokens.goldfish import GoldfishSettings, goldfish
 from firn.tokens.masked import MaskingSettings, hide
+from firn.tokens.tokenizer import Tokenizer
 
 #: Names of the mask token among a tokenizer's special tokens.
 MASKS = ("<|mask|>", "[MASK]", "<mask>")
@@ -26,34 +27,49 @@ MASKS = ("<|mask|>", "[MASK]", "<mask>")
 class ObjectiveSettings(Settings):
     """What is predicted. Nothing set: the next token, of every document."""
 
+    objective: Literal["causal", "masked"] = "causal"
+    """causal: a decoder predicts each next token. masked: an encoder predicts tokens that are hidden from it."""
     fim: FimSettings | None = None
-    """Fill-in-the-middle."""
-    fim_sources: tuple[str, ...] = ()
-    """Sources whose documents are turned (those of code); empty: all."""
+    """causal: some documents are turned, so that their middle is learned from both sides; null: none is."""
     goldfish: GoldfishSettings | None = None
-    """Targets that are never learned, against memorisation."""
+    """causal: some targets are never learned, against memorisation; null: all are."""
     masking: MaskingSettings | None = None
-    """For encoders: hidden tokens are predicted and not the next ones."""
+    """masked: how much is hidden, and how; null: 30 % plainly."""
+    document_mask: bool = False
+    """Whether a token sees its own document alone. false: all of its window before it, as GPT-2 and Llama 2 were
+    trained. Learned positions begin anew with each document; rotary ones know distances alone, so need not. For an
+    objective that turns documents, what a window has of one stays one."""
 
     def model_post_init(self, _: Any) -> None:
-        if self.masking is not None and (self.fim is not None or self.goldfish is not None):
-            raise RecipeError(
-                "fim and goldfish are about next tokens, masking about hidden ones",
-                key="objective.masking",
-                mend="leave masking out for a decoder, fim and goldfish for an encoder",
-            )
+        strangers = ("masking",) if self.objective == "causal" else ("fim", "goldfish")
+        for name in strangers:
+            if getattr(self, name) is not None:
+                kind = "hidden" if name == "masking" else "next"
+                raise RecipeError(
+                    f"{name} is about {kind} tokens, and the objective is {self.objective}",
+                    key=f"train.{name}",
+                    mend=f"leave it out, or set objective: {'masked' if name == 'masking' else 'causal'}",
+                )
+
+    @property
+    def hiding(self) -> MaskingSettings:
+        """How tokens are hidden, resolved."""
+        return self.masking or MaskingSettings()
 
 
 def apply(drawn: Batch, corpus: Corpus, settings: ObjectiveSettings, *, seed: int, step: int) -> Batch:
     """The batch with its inputs and targets as the objective wants them; targets are -1 where nothing is asked.
 
-    Raises RecipeError where the tokenizer has no sentinels or no mask token.
+    With a document mask it also says where documents begin. Raises RecipeError where the tokenizer has no sentinels or
+    no mask token.
     """
-    if settings.masking is not None:
+    if settings.document_mask:
+        drawn = replace(drawn, documents=document_starts(corpus, drawn, drawn.window))
+    if settings.objective == "masked":
         inputs, targets = hide(
             drawn.inputs,
-            settings.masking,
-            mask=mask_token(corpus),
+            settings.hiding,
+            mask=mask_token(corpus.tokenizer),
             vocab_size=corpus.vocab_size,
             special=[corpus.end_of_text],
             seed=seed,
@@ -62,7 +78,7 @@ def apply(drawn: Batch, corpus: Corpus, settings: ObjectiveSettings, *, seed: in
         )
         return replace(drawn, inputs=inputs, targets=targets)
     if settings.fim is not None:
-        chosen = [row for row, source in enumerate(drawn.sources) if source in (settings.fim_sources or drawn.sources)]
+        chosen = [row for row, source in enumerate(drawn.sources) if source in (settings.fim.sources or drawn.sources)]
         tokens = np.concatenate((drawn.inputs, drawn.targets[:, -1:]), axis=1)
         starts = document_starts(corpus, drawn, tokens.shape[1])
         silent = np.zeros(tokens.shape, np.bool_)
@@ -92,14 +108,13 @@ def document_starts(corpus: Corpus, drawn: Batch, length: int) -> list[list[int]
     return found
 
 
-def mask_token(corpus: Corpus) -> int:
+def mask_token(tokenizer: Tokenizer) -> int:
     """The id of the tokenizer's mask token. Raises RecipeError where it has none."""
-    special = corpus.tokenizer.special_tokens
     for name in MASKS:
-        if name in special:
-            return special[name]
+        if name in tokenizer.special_tokens:
+            return tokenizer.special_tokens[name]
     raise RecipeError(
         "the tokenizer has no mask token",
-        key="objective.masking",
-        mend=f"train it with {MASKS[0]} among its special tokens",
+        key="train.objective",
+        mend=f"put {MASKS[0]} among tokenizer.special_tokens; a file without one cannot be used for an encoder",
     )

@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from firn.core.progress import Progress
+from firn.measure.figures import FIGURES, held_out
 from firn.train.metrics import finite
 
 _BARS = "▁▂▃▄▅▆▇█"
@@ -73,12 +74,14 @@ class Display:
             self._progress.console.print(f"{'train':<10}  {line}", markup=False)
 
     def _validation(self, record: dict[str, Any]) -> None:
-        if record["bits_per_byte"]:
-            self._say(f"step {record['step']}  held-out bits per byte: {_by_source(record)}")
+        figure, values = held_out(record)
+        if values:
+            self._say(f"step {record['step']}  held-out {FIGURES[figure]}: {_by_source(values)}")
 
     def _evaluation(self, record: dict[str, Any]) -> None:
-        if record["bits_per_byte"]:
-            self._say(f"all held-out text, bits per byte: {_by_source(record)}")
+        figure, values = held_out(record)
+        if values:
+            self._say(f"all held-out text, {FIGURES[figure]}: {_by_source(values)}")
 
     def _bad(self, record: dict[str, Any]) -> None:
         self._say(
@@ -121,5 +124,5 @@ def _clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def _by_source(record: dict[str, Any]) -> str:
-    return "  ".join(f"{source} {value:.3f}" for source, value in record["bits_per_byte"].items())
+def _by_source(values: dict[str, float]) -> str:
+    return "  ".join(f"{source} {value:.3f}" for source, value in values.items())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -15,11 +14,12 @@ import torch
 
 from firn.core.errors import RecipeError
 from firn.core.progress import Progress
-from firn.model import hf
-from firn.model.config import ModelSettings
+from firn.measure.figures import figures
+from firn.model.build import Shape, save
 from firn.tokens.batch import documents_in, tokens_before
 from firn.tokens.corpus import Corpus
 from firn.tokens.mixture import BatchPlan
+from firn.tokens.objectives import mask_token
 from firn.train import runtime as runtimes
 from firn.train.checkpoint import Checkpoints, Position
 from firn.train.display import Display
@@ -35,7 +35,7 @@ _RATE_STEPS = 20
 
 def train(
     settings: TrainSettings,
-    model_settings: ModelSettings,
+    model_settings: Shape,
     corpus: Corpus,
     plan: BatchPlan,
     folder: str | Path,
@@ -118,7 +118,7 @@ def _run(trainer: Trainer, position: Position, checkpoints: Checkpoints, watch: 
         flops=trainer.flops(),
         steps=steps,
     )
-    with StopSignals() as stop, Ahead(trainer.corpus, trainer.plan) as ahead:
+    with StopSignals() as stop, Ahead(trainer.corpus, trainer.plan, trainer.settings) as ahead:
         for step in range(position.step, steps):
             began = time.perf_counter()
             drawn = ahead.take(step)
@@ -128,9 +128,9 @@ def _run(trainer: Trainer, position: Position, checkpoints: Checkpoints, watch: 
             else:
                 position = _left_out(trainer, position, step, update, record)
             spent = sum(update.seconds.values())
-            rates.append((update.targets, spent))
+            rates.append((update.tokens, spent))
             position = replace(position, step=step + 1, seconds=position.seconds + spent, losses=tuple(losses))
-            rate = sum(targets for targets, _ in rates) / sum(seconds for _, seconds in rates)
+            rate = sum(tokens for tokens, _ in rates) / sum(seconds for _, seconds in rates)
             record(
                 "step",
                 step,
@@ -146,7 +146,7 @@ def _run(trainer: Trainer, position: Position, checkpoints: Checkpoints, watch: 
             )
             saving, done = 0.0, step + 1
             if watch.validate_every and done % watch.validate_every == 0 and done < steps:
-                record("validation", done, bits_per_byte=_bits(trainer.validate(watch.validation_tokens)))
+                record("validation", done, **figures(trainer.validate(watch.validation_tokens)))
                 if samples := trainer.samples(watch):
                     record("samples", done, samples=samples)
             if done % watch.checkpoint_every == 0 or done == steps or stop.name:
@@ -179,14 +179,15 @@ def _finish(
         raise TrainError("no step had a finite loss", key="train.optimizer", mend="lower the learning rates")
     trainer.optimizers.take_averages()
     if watch.validate_every:  # the last point of the curve, of the same text as those before it
-        record("validation", trainer.steps, bits_per_byte=_bits(trainer.validate(watch.validation_tokens)))
+        record("validation", trainer.steps, **figures(trainer.validate(watch.validation_tokens)))
     validation = trainer.validate()
-    record("evaluation", trainer.steps, bits_per_byte=_bits(validation))
+    record("evaluation", trainer.steps, **figures(validation))
     samples = trainer.samples(watch)
     if samples:
         record("samples", trainer.steps, samples=samples)
     tokenizer, model = trainer.corpus.tokenizer, folder / "model"
-    hf.save(trainer.model, model, tokenizer.json, card, end_of_text=tokenizer.end_of_text)
+    mask = mask_token(tokenizer) if trainer.settings.objective == "masked" else None
+    save(trainer.model, model, tokenizer.json, card, end_of_text=tokenizer.end_of_text, mask=mask)
     return TrainResult(
         steps=trainer.steps,
         tokens=tokens_before(trainer.plan, trainer.steps),
@@ -203,11 +204,7 @@ def _finish(
     )
 
 
-def _bits(found: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-    return {source: bits["bits_per_byte"] for source, bits in found.items()}
-
-
-def _fitted(shape: ModelSettings, corpus: Corpus, settings: TrainSettings, plan: BatchPlan) -> ModelSettings:
+def _fitted(shape: Shape, corpus: Corpus, settings: TrainSettings, plan: BatchPlan) -> Shape:
     """The model's settings with the tokenizer's vocabulary; RecipeError where model, settings and plan do not agree."""
     if tuple(plan.stages) != settings.stages:
         raise RecipeError(

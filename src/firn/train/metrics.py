@@ -7,10 +7,11 @@ Every record has `kind` and `step`:
 
 - `start`: an attempt begins with `step` steps done; runtime, parameters, flops_per_token.
 - `step`: what batch number `step` (from 0) gave: loss (nats per target), sources (loss by source), lr (factor of the
-  full rates), gradient_norm, tokens (targets read since step 0), tokens_per_second, seconds (data, compute, optimizer,
+  full rates), gradient_norm, tokens (read since step 0), tokens_per_second, seconds (data, compute, optimizer,
   checkpoint), mfu (a share, or "unknown"), memory (bytes).
 - `bad`: the update by batch number `step` was left out; loss, gradient_norm, documents.
-- `validation`, `samples`, `checkpoint`: after `step` steps; bits per byte by source, completions.
+- `validation`, `samples`, `checkpoint`: after `step` steps; held-out figures by source (`firn.measure.figures`),
+  completions.
 """
 
 from __future__ import annotations

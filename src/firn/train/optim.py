@@ -80,11 +80,17 @@ class Optimizers:
             "head": settings.head_lr,
             "vector": settings.vector_lr,
         }
+        decays = {
+            "matrix": settings.weight_decay,
+            "embedding": _or(settings.embedding_decay, settings.weight_decay),
+            "head": _or(settings.head_decay, settings.weight_decay),
+            "vector": 0.0,
+        }
         by_adam = [
             {
                 "params": list(parameters.values()),
                 "lr": rates[group],
-                "weight_decay": 0.0 if group == "vector" else settings.weight_decay,
+                "weight_decay": decays[group],
             }
             for group, parameters in groups.items()
             if parameters and not (group == "matrix" and settings.matrices == "muon")
@@ -100,7 +106,7 @@ class Optimizers:
             self.muon = Muon(
                 groups["matrix"].values(),
                 lr=settings.matrix_lr,
-                weight_decay=settings.weight_decay,
+                weight_decay=decays["matrix"],
                 cautious=settings.cautious,
                 row_beta=settings.row_beta,
                 scaling=settings.muon_scaling,
@@ -178,6 +184,10 @@ class Optimizers:
             entries: dict[str, Any] = optimizer.state[parameter]
             # AdamW keeps its count of steps where its kernel wants it: on the parameter's device when fused.
             entries[key] = value.to(parameter.device)
+
+
+def _or(own: float | None, common: float) -> float:
+    return common if own is None else own
 
 
 def _embedding_rate(model: nn.Module) -> float:

@@ -24,10 +24,10 @@ class TrainResult:
     """A finished run of training.
 
     steps, tokens (targets), parameters, flops (6 N per token and attention, all steps): what went in. loss: nats per
-    target, mean over the last twentieth of the steps. validation: source -> bits_per_byte, nats, bytes, tokens over
-    all held-out text. samples: prompt and completion. weights: SHA-256 over names and values of all parameters; equal
-    for equal runs on one machine. files: name -> SHA-256 of what is in model/. bad: updates left out as not finite.
-    runtime, seconds: how and how long it was computed.
+    target, mean over the last twentieth of the steps. validation: source -> what was measured over all held-out text
+    (`bits_per_byte`, or an encoder's `hidden_tokens`). samples: prompt and completion. weights: SHA-256 over names
+    and values of all parameters; equal for equal runs on one machine. files: name -> SHA-256 of what is in model/.
+    bad: updates left out as not finite. runtime, seconds: how and how long it was computed.
     """
 
     steps: int

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from firn.core.settings import Settings
 from firn.tokens.mixture import StageSettings
+from firn.tokens.objectives import ObjectiveSettings
 from firn.train.schedule import ScheduleSettings
 
 
@@ -46,6 +47,11 @@ class OptimizerSettings(Settings):
     that rates and decay tuned for AdamW fit (Liu et al. 2025)."""
     weight_decay: float = Field(default=0.0, ge=0)
     """Share of each matrix and table taken away per step, times its learning rate. Norm weights and biases keep all."""
+    embedding_decay: float | None = Field(default=None, ge=0)
+    """The same for embedding tables alone; null: `weight_decay`. At rates that suit a table whose entries start near
+    one, 0: rows of rare tokens would be forgotten between one visit and the next."""
+    head_decay: float | None = Field(default=None, ge=0)
+    """The same for the output head; null: `weight_decay`."""
     cautious: bool = False
     """Muon: decay only weights that the update moves towards zero."""
     row_beta: float | None = Field(default=None, ge=0, lt=1)
@@ -58,7 +64,7 @@ class OptimizerSettings(Settings):
     are of the weights themselves. None: the last weights are the model, as a schedule that ends low wants it."""
 
 
-class TrainSettings(Settings):
+class TrainSettings(ObjectiveSettings):
     """One training run. All of it enters the weights."""
 
     steps: int = Field(default=1000, ge=1)

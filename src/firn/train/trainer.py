@@ -14,14 +14,17 @@ import torch
 from torch import Tensor
 
 from firn.measure.bits import bits_per_byte
+from firn.measure.hidden import hidden_tokens
 from firn.measure.samples import complete
-from firn.model.config import ModelSettings
+from firn.model.attention import Documents
+from firn.model.build import Model, Shape, build
+from firn.model.encoder import Encoder
 from firn.model.objective import by_source
-from firn.model.speedrun import build
 from firn.plan.peaks import mfu
 from firn.tokens.batch import Batch, batch, stage_of, total_steps
 from firn.tokens.corpus import Corpus
 from firn.tokens.mixture import BatchPlan
+from firn.tokens.objectives import apply
 from firn.train.optim import Optimizers, gradient_norm, scale_gradients
 from firn.train.runtime import Runtime
 from firn.train.schedule import learning_rate
@@ -33,13 +36,15 @@ class Update:
     """What one step gave.
 
     loss: nats per target. sources: loss by source. norm: of the gradient, before clipping. factor: on all learning
-    rates. targets: how many there were. is_finite: whether the weights were updated. seconds: by part of the step.
+    rates. tokens: read. targets: of these to be predicted. is_finite: whether the weights were updated. seconds: by
+    part of the step.
     """
 
     loss: float
     sources: dict[str, float]
     norm: float
     factor: float
+    tokens: int
     targets: int
     is_finite: bool
     seconds: dict[str, float]
@@ -48,9 +53,7 @@ class Update:
 class Trainer:
     """A model in training on one device. Its weights are unset until `init_weights` or a checkpoint sets them."""
 
-    def __init__(
-        self, settings: TrainSettings, shape: ModelSettings, corpus: Corpus, plan: BatchPlan, runtime: Runtime
-    ):
+    def __init__(self, settings: TrainSettings, shape: Shape, corpus: Corpus, plan: BatchPlan, runtime: Runtime):
         self.settings, self.corpus, self.plan, self.runtime = settings, corpus, plan, runtime
         self.steps = total_steps(plan)
         self.model = build(shape).to(runtime.device)
@@ -78,7 +81,7 @@ class Trainer:
         self.optimizers.zero_grad()
         seconds = {"data": waited, "compute": computed - began, "optimizer": time.perf_counter() - computed}
         by_source = {source: nats[source] / counts[source] for source in nats}
-        return Update(loss, by_source, norm, factor, targets, is_finite, seconds)
+        return Update(loss, by_source, norm, factor, drawn.inputs.size, targets, is_finite, seconds)
 
     def gradients(self, drawn: Batch) -> tuple[dict[str, float], dict[str, int]]:
         """Add to every parameter's gradient that of the mean loss over all targets of the batch.
@@ -93,7 +96,8 @@ class Trainer:
         for first in range(0, len(drawn.sources), size):
             rows = slice(first, first + size)
             targets_BT = self._to_device(drawn.targets[rows])
-            losses = self.model.losses(self._to_device(drawn.inputs[rows]), targets_BT)
+            documents = drawn.documents and Documents.of(drawn.documents[rows], drawn.window)
+            losses = self.model.losses(self._to_device(drawn.inputs[rows]), targets_BT, documents or None)
             (losses.total / total).backward()
             for source, (found, count) in by_source(losses.nats, targets_BT, drawn.sources[rows]).items():
                 nats[source] += found
@@ -104,15 +108,16 @@ class Trainer:
         return torch.from_numpy(array).to(self.runtime.device, non_blocking=True)
 
     def validate(self, tokens: int | None = None) -> dict[str, dict[str, float]]:
-        """`bits_per_byte` of every source that has held-out text."""
-        return {
-            source: bits_per_byte(self.model, self.corpus, source, tokens=tokens)
-            for source, streams in self.corpus.sources.items()
-            if streams.validation.bytes
-        }
+        """Of every source that has held-out text: `bits_per_byte` of a decoder, `hidden_tokens` of an encoder."""
+        sources = [source for source, streams in self.corpus.sources.items() if streams.validation.bytes]
+        if isinstance(self.model, Encoder):
+            return {source: hidden_tokens(self.model, self.corpus, source, tokens=tokens) for source in sources}
+        return {source: bits_per_byte(self.model, self.corpus, source, tokens=tokens) for source in sources}
 
     def samples(self, watch: WatchSettings) -> list[dict[str, str]]:
-        """Completions of the prompts to be watched."""
+        """Completions of the prompts to be watched; an encoder has none."""
+        if isinstance(self.model, Encoder):
+            return []
         return complete(self.model, self.corpus.tokenizer, watch.prompts, max_tokens=watch.sample_tokens)
 
     def mfu(self, step: int, tokens_per_second: float) -> float | str:
@@ -121,16 +126,14 @@ class Trainer:
         return "unknown" if found is None else found
 
     def flops_per_token(self, step: int) -> float:
-        """FLOPs of forward and backward pass per token at `step`."""
-        return float(self.model.flops_per_token(stage_of(self.plan, step).window))
+        """FLOPs of forward and backward pass per token at `step`, document masks not counted."""
+        return flops_per_token(self.model, self.settings, stage_of(self.plan, step).window)
 
     def flops(self) -> float:
         """FLOPs of the whole plan."""
-        return float(
-            sum(
-                self.model.flops_per_token(stage.window) * stage.steps * stage.batch * stage.window
-                for stage in self.plan.stages
-            )
+        return math.fsum(
+            flops_per_token(self.model, self.settings, stage.window) * stage.steps * stage.batch * stage.window
+            for stage in self.plan.stages
         )
 
     def memory(self) -> int:
@@ -140,11 +143,19 @@ class Trainer:
         return int(psutil.Process().memory_info().rss)
 
 
-class Ahead:
-    """Batches of a plan, the next one drawn in a thread while this one is trained on; used in `with`."""
+def flops_per_token(model: Model, settings: TrainSettings, window: int) -> float:
+    """FLOPs of forward and backward pass per token, in windows of so many."""
+    if isinstance(model, Encoder):
+        return float(model.flops_per_token(window, settings.hiding.rate))
+    return float(model.flops_per_token(window))
 
-    def __init__(self, corpus: Corpus, plan: BatchPlan):
-        self._corpus, self._plan, self._steps = corpus, plan, total_steps(plan)
+
+class Ahead:
+    """Batches of a plan, as the objective wants them, the next one drawn in a thread while this one is trained on; used
+    in `with`."""
+
+    def __init__(self, corpus: Corpus, plan: BatchPlan, settings: TrainSettings):
+        self._corpus, self._plan, self._settings, self._steps = corpus, plan, settings, total_steps(plan)
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="batch")
         self._next: tuple[int, Future[Batch]] | None = None
 
@@ -163,4 +174,8 @@ class Ahead:
         return drawn
 
     def _draw(self, step: int) -> Future[Batch]:
-        return self._pool.submit(batch, self._corpus, self._plan, step)
+        return self._pool.submit(self._read, step)
+
+    def _read(self, step: int) -> Batch:
+        drawn = batch(self._corpus, self._plan, step)
+        return apply(drawn, self._corpus, self._settings, seed=self._settings.seed, step=step)

@@ -1,0 +1,48 @@
+"""A model of whichever kind its settings describe, decoder or encoder: made, written, read back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from firn.model import hf, speedrun
+from firn.model.config import ModelSettings
+from firn.model.encoder import Encoder
+from firn.model.encoder_config import EncoderSettings
+from firn.model.hf_encoder import load_encoder, save_encoder
+from firn.model.tensor_files import read_json
+from firn.model.transformer import Transformer
+
+Model = Transformer | Encoder
+Shape = ModelSettings | EncoderSettings
+
+
+def build(shape: Shape) -> Model:
+    """The model that the settings describe, its weights unset."""
+    return Encoder(shape) if isinstance(shape, EncoderSettings) else speedrun.build(shape)
+
+
+def save(
+    model: Model,
+    folder: str | Path,
+    tokenizer_json: bytes | None = None,
+    card: str | None = None,
+    *,
+    end_of_text: int | None = None,
+    mask: int | None = None,
+) -> None:
+    """Write its Hugging Face folder: `hf.save`, or `save_encoder`, which is told the mask token. Raises StoreError."""
+    if isinstance(model, Encoder):
+        save_encoder(model, folder, tokenizer_json, card, end_of_text=end_of_text, mask=mask)
+    else:
+        hf.save(model, folder, tokenizer_json, card, end_of_text=end_of_text)
+
+
+def is_encoder(folder: str | Path) -> bool:
+    """Whether a Hugging Face folder holds an encoder. Raises FormatError where its config.json cannot be read."""
+    config = read_json(Path(folder) / "config.json")
+    return isinstance(config, dict) and config.get("model_type") == "modernbert"
+
+
+def load(folder: str | Path) -> Model:
+    """The model of a folder, in fp32. Raises FormatError as `hf.load` does."""
+    return load_encoder(folder) if is_encoder(folder) else hf.load(folder)
