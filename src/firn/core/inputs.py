@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 from firn.core.errors import InputError
 from firn.core.files import Files, as_os_error, cache_folder
 from firn.core.hashing import fingerprint, hash_file
-from firn.core.remote import CONNECTIONS, Remote, RemoteFile, fetch
+from firn.core.remote import BLOCK, CONNECTIONS, Remote, RemoteFile, fetch
 from firn.core.store import Manifest
 
 # The hash of a file at least this large is remembered, so that a second run need not read the corpus again.
@@ -76,16 +76,25 @@ class External:
             raise InputError("changed while it was read", where=self.path, mend="run the same command again")
         return copy
 
-    def stream(self) -> BinaryIO:
-        """Its bytes from the start, read where they lie. Raises OSError, then and while it is read; InputError where a
-        remote file is another than it was."""
-        files = Files(self.path)
-        if files.is_local or self.cache:
+    def stream(self, block: int = BLOCK) -> BinaryIO:
+        """Its bytes from the start, read where they lie. block: bytes of a remote file that are fetched at a time.
+
+        Raises OSError, then and while it is read; InputError where a remote file is another than it was.
+        """
+        if self.cache or Files(self.path).is_local:
             return open(self.local(), "rb")
-        remote = Remote(files, connections=self.connections)
+        remote = Remote(Files(self.path), connections=self.connections)
         if remote.identity not in (self.identity, None):
             raise remote.changed()
-        return io.BufferedReader(RemoteFile(remote), buffer_size=1 << 20)
+        return io.BufferedReader(RemoteFile(remote, block), buffer_size=min(block, 1 << 20))
+
+
+def opened(path: str | Path, connections: int = CONNECTIONS) -> BinaryIO:
+    """The bytes of a file that no shard is named for, local or remote. Raises OSError, then and while it is read."""
+    files = Files(path)
+    if files.is_local:
+        return open(files.root, "rb")
+    return io.BufferedReader(RemoteFile(Remote(files, connections=connections)))
 
 
 def external(

@@ -52,35 +52,43 @@ class WithoutRanges(Exception):
     """The server gives whole files only."""
 
 
+class PastEnd(Exception):
+    """The file ends before the bytes that were asked for."""
+
+
 class Remote:
     """A file on a server, as it was when it was first asked for.
 
     bytes: its size, None where the server does not say. identity: hash of its ETag or checksum, or else of size and
-    date; None where the server says none of them. Raises OSError where there is none, or it cannot be reached.
+    date; None where the server says none of them. known: whether to ask for these; without them, `read` cannot tell
+    whether the file has changed. Raises OSError where there is none, or it cannot be reached.
     """
 
-    def __init__(self, files: Files, name: str = "", connections: int = CONNECTIONS):
+    def __init__(self, files: Files, name: str = "", connections: int = CONNECTIONS, known: bool = True):
         self.files, self.url, self.connections = files, files.path(name), connections
         self.is_http = self.url.startswith(("http://", "https://"))
-        info = self._patiently(lambda: self.files.fs.info(self.url))
+        info = self._patiently(lambda: self.files.fs.info(self.url)) if known else {}
         size = info.get("size")
         self.bytes: int | None = None if size is None else int(size)
         self.etag = _first(info, "ETag", "etag")
-        tag = self.etag or _first(info, "md5Hash", "Content-MD5", "Digest")
+        tag = self.etag or _first(info, "md5Hash", "Content-MD5", "Digest", "blob_id")
         changed = _first(info, "Last-Modified", "LastModified", "updated", "mtime", "created")
-        known = self.bytes is not None and (tag or changed)
-        self.identity = fingerprint(tag or [self.bytes, str(changed)]) if known else None
+        tells = self.bytes is not None and (tag or changed)
+        self.identity = fingerprint(tag or [self.bytes, str(changed)]) if tells else None
         self._file: Any = None
 
     def read(self, start: int, end: int) -> bytes:
-        """Bytes `start` to `end`, exclusive. Raises OSError, InputError where the file is another, WithoutRanges."""
+        """Bytes `start` to `end`, exclusive. Raises OSError, PastEnd, WithoutRanges, InputError for another file."""
         got = bytearray()
 
         def go_on() -> None:
             if self.is_http:
                 fsspec.asyn.sync(self.files.fs.loop, self._get, start, end, got)
             else:
-                got.extend(self._read_file(start + len(got), end))
+                data = self._read_file(start + len(got), end)
+                if not data:
+                    raise PastEnd
+                got.extend(data)
             if len(got) < end - start:
                 raise OSError(f"only {len(got):,} of {end - start:,} bytes came, from byte {start:,}")
 
@@ -120,8 +128,11 @@ class Remote:
             placed = _RANGE.match(answer.headers.get("Content-Range", ""))
             if not placed or int(placed[1]) != start + len(got):
                 raise OSError(f"answered with another part of the file than {wanted['Range']}")
-            if placed[3] != "*" and self.bytes is not None and int(placed[3]) != self.bytes:
+            size = int(placed[3]) if placed[3] != "*" else None
+            if size is not None and self.bytes not in (size, None):
                 raise self.changed()
+            if size is not None and end > size:
+                raise PastEnd
             etag = answer.headers.get("ETag")
             if etag and self.etag and etag.removeprefix("W/") != self.etag.removeprefix("W/"):
                 raise self.changed()
@@ -132,6 +143,8 @@ class Remote:
 
     def _read_file(self, start: int, end: int) -> bytes:
         """A part of a file of any other file system; S3's are asked for under the condition of their ETag."""
+        if self.etag is None:
+            return bytes(self.files.fs.cat_file(self.url, start=start, end=end))
         if self._file is None:
             self._file = self.files.fs.open(self.url, "rb", cache_type="none")
         try:
@@ -149,10 +162,12 @@ class Remote:
             try:
                 with _connection(self.url, self.connections):
                     return ask()
-            except (InputError, WithoutRanges):
+            except (InputError, PastEnd, WithoutRanges):
                 raise
             except Exception as error:  # each file system raises kinds of its own
                 attempt += 1
+                if any(_status(cause)[0] == 416 for cause in _causes(error)):
+                    raise PastEnd from error
                 asked = _again(error)
                 if asked is None or attempt >= (CONNECTING if _unconnected(error) else ATTEMPTS):
                     raise _told(error, self.url) from error

@@ -13,6 +13,7 @@ from firn.data.extract import ExtractSettings
 from firn.data.sources import (
     BooksSource,
     CodeSource,
+    CommonCrawlSource,
     FilesSource,
     PapersSource,
     PydocsSource,
@@ -21,6 +22,7 @@ from firn.data.sources import (
     WikipediaSource,
     books,
     code,
+    commoncrawl,
     files,
     papers,
     pydocs,
@@ -42,6 +44,8 @@ def tasks(name: str, source: Source, extract: ExtractSettings, engine: LocalEngi
             return books.tasks(name, source)
         case CodeSource():
             return code.tasks(name, source)
+        case CommonCrawlSource():
+            return commoncrawl.tasks(name, source, extract, engine)
         case FilesSource():
             return files.tasks(name, source, extract)
         case PapersSource():

@@ -40,6 +40,7 @@ _VERDICTS = ("verdicts-", "goes-")
 #: seconds on processors of this kind.
 DEFAULTS: dict[str, Rate] = {
     "pydocs": Rate({"crawl": 10e6}, seconds=6.0),
+    "crawl-index": Rate({"selection": 1e-5}, {"selection": 1e-6}, 2e-9),
     "read": Rate({"documents": 0.5, "ledger": 0.01}, {"documents": 5e-5}, 3e-7),
     "read WarcReading": Rate({"documents": 0.1, "ledger": 0.006}, {"documents": 3e-5}, 4e-7),
     "read CodeSettings": Rate({"documents": 0.25, "ledger": 0.003}, {"documents": 5e-5}, 4e-8),

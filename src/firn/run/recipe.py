@@ -24,6 +24,7 @@ from firn.data.same_url import SameUrlSettings
 from firn.data.sources import (
     BooksSource,
     CodeSource,
+    CommonCrawlSource,
     FilesSource,
     PapersSource,
     PydocsSource,
@@ -63,6 +64,13 @@ class Warc(WarcSource, Judged):
     """Whether one page of each URL stays, in all sources that say so."""
 
 
+class CommonCrawl(CommonCrawlSource, Judged):
+    """Web pages out of Common Crawl, by a share of a crawl or by what its index says of them."""
+
+    same_url: bool = True
+    """Whether one page of each URL stays, in all sources that say so."""
+
+
 class Code(CodeSource, Judged):
     """Source files."""
 
@@ -87,9 +95,10 @@ class Wikipedia(WikipediaSource, Judged):
     """Articles out of MediaWiki XML dumps."""
 
 
-Source = Annotated[Warc | Code | Files | Papers | Books | Pydocs | Wikipedia, Field(discriminator="kind")]
+Source = Annotated[Warc | CommonCrawl | Code | Files | Papers | Books | Pydocs | Wikipedia, Field(discriminator="kind")]
 _RAW: tuple[type[RawSource], ...] = (
     WarcSource,
+    CommonCrawlSource,
     CodeSource,
     FilesSource,
     PapersSource,

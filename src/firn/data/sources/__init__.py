@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from firn.data.sources.books import BooksSource
 from firn.data.sources.code import CodeSource
+from firn.data.sources.commoncrawl import CommonCrawlSource
 from firn.data.sources.files import FilesSource
 from firn.data.sources.papers import PapersSource
 from firn.data.sources.pydocs import PydocsSource
@@ -19,6 +20,7 @@ from firn.data.sources.wikipedia import WikipediaSource
 __all__ = [
     "BooksSource",
     "CodeSource",
+    "CommonCrawlSource",
     "FilesSource",
     "PapersSource",
     "PydocsSource",
@@ -27,4 +29,13 @@ __all__ = [
     "WikipediaSource",
 ]
 
-Source = WarcSource | BooksSource | CodeSource | FilesSource | PapersSource | PydocsSource | WikipediaSource
+Source = (
+    WarcSource
+    | BooksSource
+    | CodeSource
+    | CommonCrawlSource
+    | FilesSource
+    | PapersSource
+    | PydocsSource
+    | WikipediaSource
+)

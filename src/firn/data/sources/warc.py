@@ -29,7 +29,8 @@ from firn.data.sources.listing import find
 from firn.data.sources.pages import extraction, is_binary
 from firn.data.warc import Record, records
 
-_DOCUMENTS = {"response", "resource", "conversion", "revisit"}
+#: Types of records that could be documents.
+DOCUMENTS = {"response", "resource", "conversion", "revisit"}
 _HTML = {"text/html", "application/xhtml+xml"}
 _TEXT = {"text/plain"}
 _BEGINS_HTML = re.compile(
@@ -70,9 +71,14 @@ def tasks(name: str, source: WarcSource, settings: ExtractSettings) -> list[Task
 
 def task(source: str, part: str, file: External | Input, warc: WarcSettings, settings: ExtractSettings) -> Task:
     """One WARC file, which may also be the output of an earlier stage, called `part` in addresses."""
-    own = WarcSettings(**{key: getattr(warc, key) for key in WarcSettings.model_fields})
     more = extra(source, file=part, extraction=extraction(settings))
-    return Task(STAGE, WarcReading(warc=own, extract=settings), (file,), f"{source}/{part}", more)
+    return Task(STAGE, reading(warc, settings), (file,), f"{source}/{part}", more)
+
+
+def reading(warc: WarcSettings, settings: ExtractSettings) -> WarcReading:
+    """Settings of the stage, without what a source has beyond WarcSettings."""
+    own = WarcSettings(**{key: getattr(warc, key) for key in WarcSettings.model_fields})
+    return WarcReading(warc=own, extract=settings)
 
 
 def run(work: Work) -> None:
@@ -80,17 +86,26 @@ def run(work: Work) -> None:
     settings: WarcReading = work.settings
     rows, others = Rows(work, "warc"), Counter[str]()
     with _seekable(work) as stream:
-        for record in records(stream, settings.warc.max_bytes, _DOCUMENTS):
-            url = record.headers.get("warc-target-uri", "").strip("<> ") or None
-            if record.error is None and (other := _other(record, url or "")):
-                others[other] += 1
-                continue
-            if rows.enter(f"{work.extra['file']}#{record.place}", url):
-                _read(rows, record, url, settings)
-            work.advance(1, (record.end or 0) - (record.offset or 0))
-            rows.leave()
+        for record in records(stream, settings.warc.max_bytes, DOCUMENTS):
+            read_record(rows, record, work.extra["file"], settings, others)
     rows.close()
     work.note("records_of_other_types", dict(sorted(others.items())))
+
+
+def read_record(rows: Rows, record: Record, file: str, settings: WarcReading, others: Counter[str]) -> None:
+    """A row for the record, or one more in `others` where it is nothing that could be a document.
+
+    file: its name in addresses.
+    """
+    url = record.headers.get("warc-target-uri", "").strip("<> ") or None
+    if record.error is None and (other := _other(record, url or "")):
+        others[other] += 1
+        return
+    address = f"{file}#{record.place}"
+    if rows.enter(address, url):
+        _read(rows, record, address, url, settings)
+    rows.work.advance(1, (record.end or 0) - (record.offset or 0))
+    rows.leave()
 
 
 def _seekable(work: Work) -> BinaryIO:
@@ -104,7 +119,7 @@ def _seekable(work: Work) -> BinaryIO:
 
 def _other(record: Record, url: str) -> str | None:
     """What the record is, if it is nothing that could be a document."""
-    if record.type not in _DOCUMENTS:
+    if record.type not in DOCUMENTS:
         return record.type or "unknown"
     if record.headers.get("content-type", "").startswith("text/dns"):
         return "dns"
@@ -112,7 +127,7 @@ def _other(record: Record, url: str) -> str | None:
     return "log" if url.startswith(("metadata:", "urn:")) else None
 
 
-def _read(rows: Rows, record: Record, url: str | None, settings: WarcReading) -> None:
+def _read(rows: Rows, record: Record, address: str, url: str | None, settings: WarcReading) -> None:
     """End the row of a record."""
     if record.error is not None:
         rows.fail(record.error)
@@ -120,7 +135,7 @@ def _read(rows: Rows, record: Record, url: str | None, settings: WarcReading) ->
     if record.block is None:
         rows.remove("too_large", record.size, settings.warc.max_bytes)
         return
-    locator = record.headers.get("warc-record-id") or f"{rows.work.extra['file']}#{record.place}"
+    locator = record.headers.get("warc-record-id") or address
     id = document_id(locator, 0, record.block)
     if record.type == "revisit":
         rows.remove("revisit", id=id)
