@@ -12,6 +12,7 @@ from typing import Any, Literal
 import torch
 
 from firn.core.errors import ResumeError
+from firn.core.memory import freed_memory_kept
 from firn.model.precision import native_bf16
 
 
@@ -84,7 +85,8 @@ def device_name(device: str) -> str:
 
 @contextmanager
 def settled(runtime: Runtime) -> Iterator[None]:
-    """Within it torch uses the runtime's threads and deterministic kernels; afterwards it is as before."""
+    """Within it torch uses the runtime's threads and deterministic kernels, and memory that one step leaves stays for
+    the next; afterwards it is as before."""
     threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     fill = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
     # cuBLAS reads it when its first handle is made.
@@ -93,7 +95,8 @@ def settled(runtime: Runtime) -> Iterator[None]:
         torch.set_num_threads(runtime.threads)
         torch.use_deterministic_algorithms(True, warn_only=True)
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-        yield
+        with freed_memory_kept():
+            yield
     finally:
         torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(deterministic)
