@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from firn.core import ledger as ledger_module
 from firn.core import parquet
 from firn.core.errors import FormatError
 from firn.core.ledger import LEDGER, VERDICTS, LedgerWriter
@@ -76,6 +77,25 @@ def test_an_unknown_file_is_named(tmp_path: Path) -> None:
     made = write(store, "d" * 32, [])
     with pytest.raises(FormatError, match="holds no file 'signals', only \\['rows'\\]"):
         store.local(made, "signals")
+
+
+def test_a_ledger_too_long_to_be_held_is_the_same_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hashes = []
+    for chunks in (1, 64):
+        monkeypatch.setattr(ledger_module, "_CHUNKS", chunks)
+        with Store(tmp_path / str(chunks)).attempt("s", "0" * 32) as attempt:
+            ledger = LedgerWriter(lambda attempt=attempt: attempt.writer("ledger", LEDGER))
+            for number in range(10_000):
+                if number % 3:
+                    ledger.kept(number.to_bytes(16, "big"))
+                else:
+                    ledger.removed(number.to_bytes(16, "big"), f"rule.{number % 7}")
+            ids = [id.as_py() for id in ledger.ids()]
+            ledger.finish()
+            attempt._open["ledger"][1].close()
+            hashes.append(attempt._open["ledger"][0].hash)
+        assert ids == [number.to_bytes(16, "big") for number in range(10_000)]
+    assert hashes[0] == hashes[1]
 
 
 def test_the_ledger_counts_by_verdict_and_rule() -> None:

@@ -7,14 +7,14 @@ the stage's documents are kept + changed + the rows of every split. `execute` ch
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from firn.core.errors import ConservationError
-from firn.core.parquet import column
+from firn.core.parquet import ShardWriter, column
 from firn.core.schema import FORMAT_VERSION
 
 VERDICTS = ("kept", "changed", "split", "merged", "removed", "failed")
@@ -45,19 +45,24 @@ LEDGER = pa.schema(
 )
 
 
-# Rows held as Python objects before they become Arrow.
+# Rows held as Python objects before they become Arrow, and tables of as many rows before they are written.
 _CHUNK = 4096
+_CHUNKS = 64
 
 
 class LedgerWriter:
     """Collects a shard's verdicts, one call per input row, in the order of the input.
 
     `url` and `address` are filled by the stage that reads raw records, which have no document row of their own.
+    open_: where the rows are written that are too many to be held; None: all are held. ids: whether `ids` is wanted.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, open_: Callable[[], ShardWriter] | None = None, ids: bool = True) -> None:
         self._columns: dict[str, list[Any]] = {name: [] for name in LEDGER.names}
         self._chunks: list[pa.Table] = []
+        self._ids: list[pa.Array] = []  # of rows that are written
+        self._open, self._wants_ids = open_, ids
+        self._file: ShardWriter | None = None
         self.verdicts: Counter[str] = Counter(dict.fromkeys(VERDICTS, 0))
         self.rules: Counter[str] = Counter()
         self.out = 0
@@ -75,6 +80,8 @@ class LedgerWriter:
             self.rules[more["rule"]] += 1
         if len(self._columns["id"]) == _CHUNK:
             self._chunk()
+            if self._open is not None and len(self._chunks) == _CHUNKS:
+                self._write()
 
     def _chunk(self) -> None:
         self._chunks.append(pa.table([column(self._columns[f.name], f.type) for f in LEDGER], schema=LEDGER))
@@ -139,9 +146,28 @@ class LedgerWriter:
         self._row("failed", 0, id, error=error, rule=rule, url=url, address=address)
 
     def table(self) -> pa.Table:
-        """The ledger so far, in LEDGER's schema."""
+        """The rows that are held, in LEDGER's schema."""
         self._chunk()
         return pa.concat_tables(self._chunks)
+
+    def ids(self) -> pa.ChunkedArray:
+        """The id of each row so far."""
+        return pa.chunked_array([*self._ids, *self.table().column("id").chunks], pa.binary(16))
+
+    def finish(self) -> None:
+        """Write what is held."""
+        self._chunk()
+        self._write()
+
+    def _write(self) -> None:
+        if self._file is None and self._open is not None:
+            self._file = self._open()
+        if self._file is not None:
+            table = pa.concat_tables(self._chunks)
+            if self._wants_ids:
+                self._ids += table.column("id").chunks
+            self._file.write(table)
+            self._chunks.clear()
 
     def counts(self) -> dict[str, Any]:
         """Counts for the manifest: in, out, one per verdict, and per rule."""
@@ -167,5 +193,5 @@ def check_conservation(
     if ledger.out != rows_out:
         problem = f"the ledger says {ledger.out} documents came out, {rows_out} were written"
         raise ConservationError(problem, where=where, mend=mend)
-    if ids is not None and pc.all(pc.equal(ids, ledger.table().column("id"))).as_py() is False:
+    if ids is not None and pc.all(pc.equal(ids, ledger.ids())).as_py() is False:
         raise ConservationError("the ledger's rows are not those of the input, in its order", where=where, mend=mend)

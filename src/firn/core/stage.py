@@ -145,9 +145,9 @@ class Work:
     def __init__(self, task: Task, store: Store, attempt: Attempt, watch: Watch):
         self.settings: Any = task.settings
         self.extra, self.inputs, self.label = task.extra, task.inputs, task.label
-        self.ledger = LedgerWriter()
         self.notes: dict[str, Any] = {}
         self.rows_in = _rows(task.inputs)
+        self.ledger = LedgerWriter(lambda: attempt.writer("ledger", LEDGER), ids=self.rows_in is not None)
         self.rows_out: int | None = None
         self._store, self._attempt, self._watch = store, attempt, watch
         self._has_ledger = task.stage.ledger
@@ -255,7 +255,7 @@ def execute(task: Task, store: Store, watch: Watch | None = None) -> Manifest:
                 raise FormatError("a stage that keeps a ledger of raw records must set `work.rows_in`", where=where)
             rows_out = attempt.rows("documents") if work.rows_out is None else work.rows_out
             check_conservation(work.ledger, work.rows_in, rows_out, where, _ids(work))
-            attempt.writer("ledger", LEDGER).write(work.ledger.table())
+            work.ledger.finish()
             counts = work.ledger.counts()
         return attempt.commit(
             stage=task.stage.name,

@@ -116,7 +116,7 @@ class _Source:
     def _tried(self, step: Callable[[], Any]) -> Any:
         try:
             return step()
-        except (OSError, Damaged) as error:
+        except Exception as error:
             self.error = error
             raise
 
