@@ -332,6 +332,9 @@ def _json_line(value: Any) -> None:
     typer.echo(json.dumps(value, allow_nan=False))
 
 
+from firn.cli import data  # noqa: E402, F401  its verbs take their places beside these
+
+
 def main() -> None:
     """Entry point of `firn`: exit code 0, the error's own, 2 for wrong usage, 130 after Ctrl-C."""
     sys.exit(execute(sys.argv[1:]))

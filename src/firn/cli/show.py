@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from firn.cli.tables import console, grid
 from firn.run.gc import Collected
 from firn.run.looking import BatchPart, Chapter
 from firn.run.pipeline import Outcome
@@ -23,12 +23,6 @@ from firn.serve.redact import visible
 from firn.study.compare import Comparison
 
 _REASONS = 3
-
-
-def console() -> Console:
-    """Standard output; wide where it is no terminal, so that tables in files are whole."""
-    out = Console(highlight=False)
-    return out if out.is_terminal else Console(highlight=False, width=120)
 
 
 def outcome(done: Outcome) -> None:
@@ -53,17 +47,8 @@ def _first_prompt(done: Outcome) -> str:
     return done.page.completions[-1].prompt if done.page.completions else "The "
 
 
-def _table(title: str, *columns: str) -> Table:
-    """A plain table; columns whose name begins with > are numbers."""
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for column in columns:
-        right = column.startswith(">")
-        table.add_column(column.removeprefix(">"), justify="right" if right else "left", header_style="dim")
-    return table
-
-
 def _funnel(flows: Sequence[Flow]) -> Table:
-    table = _table("\nDocuments", "source", "stage", ">in", ">out", ">stays", "what went, and why")
+    table = grid("\nDocuments", "source", "stage", ">in", ">out", ">stays", "what went, and why")
     for flow in flows:
         gone = sum(flow.verdicts.get(verdict, 0) for verdict in ("removed", "merged", "failed"))
         reasons = ", ".join(f"{rule} {count(n)}" for rule, n in list(flow.rules.items())[:_REASONS])
@@ -77,7 +62,7 @@ def _funnel(flows: Sequence[Flow]) -> Table:
 
 
 def _mixture(mixture: Sequence[Share]) -> Table:
-    table = _table("\nMixture", "source", ">documents", ">text", ">tokens", ">held out", ">drawn", ">share", ">epochs")
+    table = grid("\nMixture", "source", ">documents", ">text", ">tokens", ">held out", ">drawn", ">share", ">epochs")
     total = sum(source.drawn or 0 for source in mixture)
     for source in mixture:
         table.add_row(
@@ -95,7 +80,7 @@ def _mixture(mixture: Sequence[Share]) -> Table:
 
 def _ladder(ladder: Sequence[Rung]) -> Table:
     sources = list(dict.fromkeys(source for rung in ladder for source in rung.bits))
-    table = _table("\nBits per byte of held-out text", "", *(f">{source}" for source in sources))
+    table = grid("\nBits per byte of held-out text", "", *(f">{source}" for source in sources))
     for rung in ladder:
         cells = [f"{rung.bits[source]:.3f}" if source in rung.bits else "" for source in sources]
         table.add_row(escape(rung.name), *cells, style="bold" if rung.own else "")
@@ -105,7 +90,7 @@ def _ladder(ladder: Sequence[Rung]) -> Table:
 def forecast(plan: Forecast) -> None:
     """What a run would do and cost."""
     out = console()
-    table = _table(f"{plan.name}: stages", "stage", ">there", ">to do", ">documents", ">writes", ">time")
+    table = grid(f"{plan.name}: stages", "stage", ">there", ">to do", ">documents", ">writes", ">time")
     for stage in plan.stages:
         about = "" if stage.known else "~"
         table.add_row(
@@ -117,7 +102,7 @@ def forecast(plan: Forecast) -> None:
             "" if not stage.seconds else "~" + duration(stage.seconds),
         )
     out.print(table)
-    table = _table("\nMixture", "source", ">tokens", ">drawn", ">epochs")
+    table = grid("\nMixture", "source", ">tokens", ">drawn", ">epochs")
     about = "" if plan.tokens_known else "~"
     for source in plan.mixture:
         table.add_row(
@@ -144,7 +129,7 @@ def overview(rows: Sequence[RunStatus], runs: Path) -> None:
     if not rows:
         out.print(f"no runs in {runs}; begin with: firn run recipes/quickstart.yaml", markup=False)
         return
-    table = _table("", "run", "status", "stage", ">step", ">loss", "held out", "started")
+    table = grid("", "run", "status", "stage", ">step", ">loss", "held out", "started")
     for row in rows:
         training = row.training
         table.add_row(
@@ -215,13 +200,13 @@ def trial(found: Trial) -> None:
     """What other limits would keep."""
     out = console()
     out.print(f"with {', '.join(found.tries)}", markup=False)
-    table = _table("\nDocuments", "source", "language", ">measured", ">kept now", ">kept then", ">come back", ">go")
+    table = grid("\nDocuments", "source", "language", ">measured", ">kept now", ">kept then", ">come back", ">go")
     for row in found.counts:
         numbers = (row.documents, row.kept_now, row.kept_then, row.returned, row.removed)
         table.add_row(escape(row.source), escape(row.language), *map(count, numbers))
     out.print(table)
     if changed := {rule: pair for rule, pair in found.rules.items() if pair[0] != pair[1]}:
-        table = _table("\nRemoved first by", "rule", ">now", ">then")
+        table = grid("\nRemoved first by", "rule", ">now", ">then")
         for rule, (now, then) in changed.items():
             table.add_row(escape(rule), count(now), count(then))
         out.print(table)
@@ -258,13 +243,13 @@ def comparison(found: Comparison) -> None:
     out = console()
     first, second = (escape(name) for name in found.names)
     if found.recipe:
-        table = _table("Recipe", "key", first, second)
+        table = grid("Recipe", "key", first, second)
         for key, before, after in found.recipe:
             table.add_row(escape(key), escape(_plain(before)), escape(_plain(after)))
         out.print(table)
     else:
         out.print("The recipes are the same.")
-    table = _table("\nDocuments", "source", "stage", f">in, {first}", f">{second}", f">out, {first}", f">{second}")
+    table = grid("\nDocuments", "source", "stage", f">in, {first}", f">{second}", f">out, {first}", f">{second}")
     for row in found.funnel:
         cells = [None if n is None else count(n) for n in (*row.entered, *row.left)]
         table.add_row(escape(row.source), row.stage, *(cell or "–" for cell in cells))
@@ -272,7 +257,7 @@ def comparison(found: Comparison) -> None:
     numbers = {"Rules": found.rules, "Results": found.results, "Curves: held-out text": found.curves}
     for title, rows in numbers.items():
         if rows:
-            table = _table(f"\n{title}", "", f">{first}", f">{second}")
+            table = grid(f"\n{title}", "", f">{first}", f">{second}")
             for key, *values in rows:
                 table.add_row(escape(key), *("–" if value is None else f"{value:.6g}" for value in values))
             out.print(table)

@@ -198,6 +198,7 @@ class LocalEngine:
                 outcome = self._collect(worker)
                 if isinstance(outcome, Manifest):
                     done[job.task.fingerprint] = outcome
+                    self.progress.shard(outcome)
                 else:
                     self._failed(job, outcome, row)
                     alone.append(job)
@@ -207,6 +208,7 @@ class LocalEngine:
                 rows=rows + sum(w.board[ROWS] for w in self._busy),
                 bytes=bytes + sum(w.board[BYTES] for w in self._busy),
             )
+            self.progress.making([(r.job.task.label, w.board[ROWS], w.board[BYTES]) for w, r in self._busy.items()])
 
     def _start(self, job: Job) -> None:
         message = pickle.dumps((job.task, job.quarantined))

@@ -91,6 +91,12 @@ class Progress:
         within = state.cached + (state.total - state.cached) * min(share, 1.0)
         self._bars.update(state.bar, completed=min(max(done, within), state.total), text=text)
 
+    def shard(self, manifest: Manifest) -> None:
+        """A shard was made. Nothing is shown of a single one here; a display of its own kind may."""
+
+    def making(self, shards: Sequence[tuple[str, int, int]]) -> None:
+        """The shards in the making: label of each, rows and bytes that it has read. As with `shard`."""
+
     def end(self, stage: str, manifests: Sequence[Manifest], cached: int, seconds: float) -> None:
         """The shards of a stage are there: one line that says what came of them."""
         shards = len(manifests)

@@ -26,7 +26,7 @@ from firn.serve.redact import excerpt, shown, visible
 
 _FILE = "samples.json"
 # Stages after the filter that documents leave, the last one first.
-_LAST = ("pii", "decontaminate", "dedup")
+_LAST = ("pii", "decontaminate", "quality", "dedup")
 # Looked for in so many shards of a source at most.
 _SHARDS = 8
 # Of a document: so much is looked at, and so much is kept, which is no less than the page shows.
@@ -88,9 +88,9 @@ def _kept(store: Store, source: str, survivors: Iterable[Manifest], most: int) -
     there = [manifest for manifest in survivors if store.holds(manifest, "documents")]
     chosen = sorted(there, key=lambda manifest: manifest.fingerprint)[:_SHARDS]
     for number, manifest in enumerate(chosen):
-        best += [(hash64(id), number, row) for row, id in enumerate(_ids(store, manifest))]
+        best += [(hash64(id), number, row) for row, id in enumerate(ids_of(store, manifest))]
         best = heapq.nsmallest(most, best)
-    documents = [_row(store, chosen[number], row) for _, number, row in best]
+    documents = [row_of(store, chosen[number], row) for _, number, row in best]
     return [Sample(source, d["url"] or d["address"], d["text"][:_CHARACTERS]) for d in documents]
 
 
@@ -126,27 +126,29 @@ def _removed(store: Store, source: str, rule: str, stages: Mapping[str, Sequence
     if best is None:
         return []
     _, read, found = best
-    document = _row(store, read, int(str(found["row"])))
+    document = row_of(store, read, int(str(found["row"])))
     where = document["url"] or document["address"]
     value, bound = (None if found[key] is None else float(str(found[key])) for key in ("value", "bound"))
     return [Sample(source, where, document["text"][:_CHARACTERS], rule, value, bound)]
 
 
-def _ids(store: Store, manifest: Manifest) -> Iterator[bytes]:
+def ids_of(store: Store, manifest: Manifest) -> Iterator[bytes]:
+    """Ids of a shard's documents, in their order."""
     with pq.ParquetFile(store.local(manifest, "documents"), memory_map=True) as parquet:
         for batch in parquet.iter_batches(columns=["id"]):
             yield from batch.column(0).to_pylist()
 
 
-def _row(store: Store, manifest: Manifest, row: int) -> dict[str, str]:
-    """One of a shard's documents."""
+def row_of(
+    store: Store, manifest: Manifest, row: int, columns: Sequence[str] | None = ("text", "url", "address")
+) -> dict[str, Any]:
+    """One of a shard's documents; columns: all where none is named."""
     with pq.ParquetFile(store.local(manifest, "documents"), memory_map=True) as parquet:
         for group in range(parquet.num_row_groups):
             size = parquet.metadata.row_group(group).num_rows
             if row < size:
-                found: dict[str, str] = (
-                    parquet.read_row_group(group, columns=["text", "url", "address"]).slice(row, 1).to_pylist()[0]
-                )
+                names = None if columns is None else list(columns)
+                found: dict[str, Any] = parquet.read_row_group(group, columns=names).slice(row, 1).to_pylist()[0]
                 return found
             row -= size
     raise IndexError(f"{manifest.label} has no row {row}")

@@ -32,7 +32,8 @@ from firn.core.store import Manifest, Store
 from firn.run.reading import near
 
 FORMAT = 1
-Status = Literal["running", "finished", "failed", "interrupted"]
+#: collected, cleaned: only the stages so far were asked for.
+Status = Literal["running", "collected", "cleaned", "finished", "failed", "interrupted"]
 
 
 class RunFolder:
@@ -84,6 +85,21 @@ class RunFolder:
         }
         if self.state.get("sources") != sources or self.state.get("shards") != needed:
             self.update(sources=sources, shards=dict(needed))
+
+    def reached(
+        self, shards: Mapping[str, Mapping[str, Sequence[Manifest]]], needed: Mapping[str, Sequence[str]]
+    ) -> bool:
+        """Some of the data stages are done. Whether they found what the run had come to already; what it made of that
+        later then stays known."""
+        known: Mapping[str, Mapping[str, Sequence[str]]] = self.state.get("sources", {})
+        sources = {
+            source: {stage: [m.fingerprint for m in found] for stage, found in stages.items()}
+            for source, stages in shards.items()
+        }
+        if known.keys() == sources.keys() and all(sources[s].items() <= {**known[s]}.items() for s in sources):
+            return True
+        self.update(sources=sources, shards={**self.state.get("shards", {}), **needed})
+        return False
 
     def began(self, recipe: Mapping[str, Any], store: str) -> None:
         """A process starts to work on the run."""

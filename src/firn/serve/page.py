@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from firn.serve.cleaning import Cleaning
+
 
 @dataclass(frozen=True)
 class Flow:
@@ -100,6 +102,7 @@ class Page:
     name: str
     facts: Mapping[str, str]
     flows: Sequence[Flow] = ()
+    cleaning: Cleaning | None = None
     mixture: Sequence[Share] = ()
     training: Sequence[Curve] = ()
     validation: Sequence[Curve] = ()

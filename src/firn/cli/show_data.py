@@ -1,0 +1,123 @@
+"""What people see of documents: what was collected, what was cleaned, a document's life, contamination."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.markup import escape
+from rich.text import Text
+
+from firn.cli.tables import console, grid
+from firn.run.cleaning import Cleaned
+from firn.run.collecting import Collected, Document, sources_table
+from firn.serve.cleaning import Amount, Part
+from firn.serve.numbers import count, duration, share, size
+
+_LOSSES, _PARTS = 8, 12
+
+
+def collected(found: Collected) -> None:
+    """What was read."""
+    out = console()
+    out.print(sources_table([(tally, tally.records, tally.bytes, tally.seconds) for tally in found.sources]))
+    table = grid("\nRecords that are no documents", "source", "why", ">records")
+    for tally in found.sources:
+        for rule, n in tally.gone.most_common(_LOSSES):
+            table.add_row(escape(tally.source), escape(rule), count(n))
+        for kind, n in tally.errors.items():
+            if kind not in tally.gone:
+                table.add_row(escape(tally.source), escape(f"failed: {kind}"), count(n))
+    if table.row_count:
+        out.print(table)
+    for document in found.sample:
+        _document(out, document)
+    made = sum(tally.made for tally in found.sources)
+    shards = sum(tally.shards for tally in found.sources)
+    out.print(f"\n{made} of {shards} shards made now, in {duration(found.seconds)}; rates are per worker", markup=False)
+    out.print(f"run       {found.folder}", markup=False)
+
+
+def _document(out: Console, document: Document) -> None:
+    out.print(f"\n[bold]{escape(document.source)}[/bold]  {escape(document.url or document.address)}", soft_wrap=True)
+    facts = {
+        "id": document.id,
+        "address": document.address if document.url else None,
+        "published": document.published and f"{document.published} ({document.date_method})",
+        "language": document.language,
+        "license": document.license,
+        "group": document.group,
+        "characters": count(document.characters),
+    }
+    out.print(
+        "  " + "  ".join(f"{name} {value}" for name, value in facts.items() if value), markup=False, soft_wrap=True
+    )
+    out.print(Text("  " + document.text.replace("\n", "\n  "), style="dim"), soft_wrap=True)
+
+
+def cleaned(found: Cleaned) -> None:
+    """What cleaning left, and what it took."""
+    out = console()
+    if found.cleaning is not None:
+        _cleaning(out, found)
+    out.print()
+    for source, files in found.documents.items():
+        what = f"{len(files)} Parquet {'file' if len(files) == 1 else 'files'}"
+        where = files[0] + (", ..." if len(files) > 1 else "") if files else "nothing stays"
+        out.print(f"{source:<10}{what}: {where}", markup=False, soft_wrap=True)
+    if found.exported is not None:
+        said = (
+            f"{found.exported.folder}: {count(found.exported.documents)} documents, {size(found.exported.text)} of text"
+        )
+        out.print(f"exported  {said} in {found.exported.files} files, {size(found.exported.bytes)}", markup=False)
+    out.print(f"report    {found.report}", markup=False)
+
+
+def _cleaning(out: Console, found: Cleaned) -> None:
+    cleaning = found.cleaning
+    assert cleaning is not None
+    tokens = ">tokens" if cleaning.counted else ">tokens, about"
+    reads = {flow.source: flow for flow in found.flows if flow.stage == "read"}
+    table = grid("\nFunnel", "source", "stage", ">in", ">out", ">stays", ">text out", tokens)
+    for source in dict.fromkeys(passage.source for passage in cleaning.passages):
+        if flow := reads.get(source):
+            table.add_row(
+                escape(source), "read", count(flow.entered), count(flow.left), share(flow.left, flow.entered), "", ""
+            )
+        for passage in cleaning.passages:
+            if passage.source == source:
+                entered, left = passage.entered.documents, passage.left
+                cells = (count(entered), count(left.documents), share(left.documents, entered))
+                table.add_row(escape(source), escape(passage.stage), *cells, size(left.bytes), count(left.tokens))
+    out.print(table)
+    table = grid("\nWhat went", "source", "stage", "rule", "verdict", ">documents", ">text", tokens)
+    for source in dict.fromkeys(loss.source for loss in cleaning.losses):
+        losses = [loss for loss in cleaning.losses if loss.source == source]
+        for loss in losses[:_LOSSES]:
+            table.add_row(*map(escape, (source, loss.stage, loss.rule, loss.verdict)), *_amount(loss.amount))
+        if rest := losses[_LOSSES:]:
+            amount = sum((loss.amount for loss in rest), Amount())
+            table.add_row(escape(source), "", f"{len(rest)} more", "", *_amount(amount))
+    if table.row_count:
+        out.print(table)
+    _parts(out, "By source", cleaning.sources, tokens)
+    _parts(out, "By language", cleaning.languages, tokens)
+    _parts(out, "By domain", cleaning.domains, tokens)
+    if not cleaning.counted:
+        out.print("\nTokens are estimated, at 4 for 3 words: there is no tokenizer yet.", markup=False)
+
+
+def _amount(amount: Amount) -> tuple[str, str, str]:
+    return count(amount.documents), size(amount.bytes), count(amount.tokens)
+
+
+def _parts(out: Console, title: str, parts: Sequence[Part], tokens: str) -> None:
+    if not parts:
+        return
+    columns = (">read", ">stays", ">share", ">text", tokens, "mostly gone by")
+    table = grid(f"\n{title}", "", *columns)
+    for part in parts[:_PARTS]:
+        kept = part.stays
+        cells = (count(part.read.documents), count(kept.documents), share(kept.documents, part.read.documents))
+        table.add_row(escape(part.name), *cells, size(kept.bytes), count(kept.tokens), escape(part.reason))
+    out.print(table)

@@ -1,0 +1,294 @@
+"""`firn collect`: the reading stage alone, source by source as it happens, and what the next stage will see."""
+
+from __future__ import annotations
+
+import heapq
+import re
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from rich.console import Console
+from rich.live import Live
+from rich.markup import escape
+from rich.table import Table
+
+from firn.core.hashing import fingerprint, hash64
+from firn.core.progress import Mode, Progress
+from firn.core.store import Manifest, Store
+from firn.run import graph
+from firn.run.examples import ids_of, row_of
+from firn.run.graph import Shards
+from firn.run.partway import partway
+from firn.run.recipe import Recipe
+from firn.serve.numbers import count, size
+from firn.serve.redact import excerpt, shown, visible
+
+#: Kinds of errors that are told apart, per source.
+_KINDS = 20
+#: Source, shard and row of a document.
+Place = tuple[str, Manifest, int]
+_NUMBER = re.compile(r"\d+")
+
+
+@dataclass
+class Tally:
+    """What was read of one source.
+
+    records: raw records, each of which is a row of the ledger. documents: that came of them. bytes: of the raw files,
+    as they lie. seconds: of work, summed over shards. gone: records that are no documents, by rule. errors: records
+    that could not be read, by kind. made: shards that were made now.
+    """
+
+    source: str
+    shards: int = 0
+    made: int = 0
+    records: int = 0
+    documents: int = 0
+    bytes: int = 0
+    seconds: float = 0.0
+    gone: Counter[str] = field(default_factory=Counter)
+    errors: Counter[str] = field(default_factory=Counter)
+
+    def add(self, manifest: Manifest) -> None:
+        """One more shard."""
+        counts = manifest.counts
+        self.shards += 1
+        self.records += counts["in"]
+        self.documents += counts["out"]
+        self.bytes += manifest.observed.get("bytes_in", 0)
+        self.seconds += manifest.observed.get("seconds", 0.0)
+        self.gone.update(counts.get("rules", {}))
+        if counts["failed"]:
+            self.errors["failed"] += counts["failed"]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Document:
+    """A document as the next stage will see it, personal data replaced. text: its beginning."""
+
+    id: str
+    source: str
+    url: str | None
+    address: str
+    published: str | None
+    date_method: str | None
+    language: str | None
+    license: str | None
+    group: str
+    characters: int
+    meta: str
+    text: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What came of reading. name, folder: of the run. seconds: that it took now."""
+
+    name: str
+    folder: str
+    sources: list[Tally]
+    sample: list[Document]
+    seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return {
+            "name": self.name,
+            "folder": self.folder,
+            "seconds": round(self.seconds, 3),
+            "sources": [tally.to_json() for tally in self.sources],
+            "sample": [document.to_json() for document in self.sample],
+        }
+
+
+def collect(
+    recipe: Recipe,
+    runs: str | Path = "runs",
+    *,
+    sample: int = 0,
+    seed: int = 0,
+    characters: int = 600,
+    workers: int | None = None,
+    mode: Mode = "auto",
+) -> Collected:
+    """Read the sources of a recipe, and nothing else. What is there already is not read again.
+
+    sample: documents to be shown, spread over sources and shards, the same for the same `seed`. characters: of each.
+    Raises the rooms' FirnErrors.
+    """
+    display, started = Display(mode), time.monotonic()
+    with partway(recipe, runs, "collected", display, workers) as part:
+        part.shards = graph.collect(recipe, part.engine)
+    store = part.folder.store
+    tallies = [_tally(store, source, stages["read"], display.made) for source, stages in part.shards.items()]
+    documents = [document(store, *place, characters) for place in drawn(store, part.shards, sample, seed)]
+    return Collected(recipe.name, str(part.folder.path), tallies, documents, time.monotonic() - started)
+
+
+def _tally(store: Store, source: str, manifests: Sequence[Manifest], made: set[str]) -> Tally:
+    """All shards of a source, with the kinds of their errors."""
+    tally = Tally(source)
+    for manifest in manifests:
+        tally.add(manifest)
+        tally.made += manifest.fingerprint in made
+    tally.errors.clear()
+    for manifest in manifests:
+        if manifest.counts["failed"]:
+            tally.errors.update(_errors(store, manifest))
+    tally.errors = Counter(dict(tally.errors.most_common(_KINDS)))
+    return tally
+
+
+def _errors(store: Store, manifest: Manifest) -> Iterator[str]:
+    """Kinds of the errors of a shard: the rule, or the message without its numbers and what is particular."""
+    ledger = pq.read_table(store.local(manifest, "ledger"), columns=["verdict", "rule", "error"])
+    for row in ledger.filter(pc.equal(ledger["verdict"], "failed")).to_pylist():
+        message = _NUMBER.sub("N", shown((row["error"] or "").split("\n")[0]))[:80]
+        yield row["rule"] or message or "unknown"
+
+
+# The table.
+
+
+class Display(Progress):
+    """Progress of reading: a table with a line per source, alive on a terminal."""
+
+    def __init__(self, mode: Mode = "auto", console: Console | None = None):
+        super().__init__(mode, console)
+        self.made: set[str] = set()
+        self._tallies: dict[str, Tally] = {}
+        self._under_way: list[tuple[str, int, int]] = []
+        self._live: Live | None = None
+        self._started = time.monotonic()
+
+    def begin(self, stage: str, **facts: Any) -> None:
+        """Of the reading stage the table takes the place of the bar."""
+        if stage != "read" or self.mode != "auto" or not self.console.is_terminal:
+            super().begin(stage, **facts)
+            return
+        self._started = time.monotonic()
+        self._live = Live(console=self.console, transient=True, refresh_per_second=4, get_renderable=self._table)
+        self._live.start()
+
+    def shard(self, manifest: Manifest) -> None:
+        """A shard was made."""
+        if manifest.stage == "read":
+            self.made.add(manifest.fingerprint)
+            self._tally(manifest.label).add(manifest)
+
+    def making(self, shards: Sequence[tuple[str, int, int]]) -> None:
+        """The shards in the making."""
+        self._under_way = list(shards)
+
+    def advance(self, stage: str, **facts: Any) -> None:
+        """Bars of other stages move; the table looks for itself."""
+        if stage != "read" or self._live is None:
+            super().advance(stage, **facts)
+
+    def end(self, stage: str, manifests: Sequence[Manifest], cached: int, seconds: float) -> None:
+        """The table goes, and the stage's line stays."""
+        self._stop()
+        super().end(stage, manifests, cached, seconds)
+
+    def abandon(self, stage: str, *, interrupted: bool = False) -> None:
+        """The stage ends in an error, or because a person stopped it."""
+        self._stop()
+        super().abandon(stage, interrupted=interrupted)
+
+    def _stop(self) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def _tally(self, label: str) -> Tally:
+        source = label.partition("/")[0]
+        return self._tallies.setdefault(source, Tally(source))
+
+    def _table(self) -> Table:
+        under_way: Counter[tuple[str, str]] = Counter()
+        for label, rows, bytes in self._under_way:
+            self._tally(label)
+            source = label.partition("/")[0]
+            under_way.update({(source, "records"): rows, (source, "bytes"): bytes})
+        seconds, lines = time.monotonic() - self._started, []
+        for tally in self._tallies.values():
+            records = tally.records + under_way[tally.source, "records"]
+            bytes = tally.bytes + under_way[tally.source, "bytes"]
+            lines.append((tally, records, bytes, seconds))
+        return sources_table(lines)
+
+
+def sources_table(rows: Sequence[tuple[Tally, int, int, float]]) -> Table:
+    """A line per source. rows: tally, records and bytes so far, and the seconds in which they were read."""
+    table = Table(title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name, justify in (
+        ("source", "left"), ("shards", "right"), ("records", "right"), ("documents", "right"), ("raw", "right"),
+        ("records/s", "right"), ("raw/s", "right"), ("errors", "left"),
+    ):  # fmt: skip
+        table.add_column(name, justify=justify, header_style="dim")  # type: ignore[arg-type]
+    for tally, records, bytes, seconds in rows:
+        errors = ", ".join(f"{kind} {count(n)}" for kind, n in tally.errors.most_common(3))
+        rates = (count(records / seconds), size(bytes / seconds)) if seconds else ("", "")
+        cells = (tally.source, count(tally.shards), count(records), count(tally.documents), size(bytes), *rates, errors)
+        table.add_row(*map(escape, cells))
+    return table
+
+
+# A sample.
+
+
+def drawn(store: Store, shards: Shards, most: int, seed: int) -> list[Place]:
+    """Places of `most` documents, as many of each source as there are, by turns; likewise of each
+    source's shards. Which, a hash of `seed` and the document's id says."""
+    queues = []
+    for source, stages in shards.items():
+        there = [m for m in stages["read"] if m.counts["out"] and store.holds(m, "documents")]
+        there.sort(key=lambda m: fingerprint([seed, m.fingerprint]))
+        queues.append(_by_turns([_few(store, source, manifest, most, seed) for manifest in there[:most]]))
+    order = {source: number for number, source in enumerate(shards)}
+    return sorted(_by_turns(queues)[:most], key=lambda place: order[place[0]])
+
+
+def _few(store: Store, source: str, manifest: Manifest, most: int, seed: int) -> list[Place]:
+    salt = seed.to_bytes(8, "little", signed=True)
+    keys = ((hash64(salt + id), row) for row, id in enumerate(ids_of(store, manifest)))
+    return [(source, manifest, row) for _, row in heapq.nsmallest(most, keys)]
+
+
+def _by_turns(lists: Sequence[list[Place]]) -> list[Place]:
+    longest = max(map(len, lists), default=0)
+    return [found[turn] for turn in range(longest) for found in lists if turn < len(found)]
+
+
+def document(store: Store, source: str, manifest: Manifest, row: int, characters: int) -> Document:
+    """One of a shard's documents, fit to be shown."""
+    found = row_of(store, manifest, row, None)
+    published = found["published"]
+    return Document(
+        id=found["id"].hex(),
+        source=source,
+        url=None if found["url"] is None else shown(found["url"]),
+        address=shown(found["address"]),
+        published=published.isoformat() if published else None,
+        date_method=found["date_method"],
+        language=found["language"],
+        license=found["license"],
+        group=shown(found["group"]),
+        characters=len(found["text"]),
+        meta=shown(found["meta"]),
+        text=excerpt(visible(found["text"][: 4 * characters + 10_000]), characters),
+    )

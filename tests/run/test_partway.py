@@ -1,0 +1,146 @@
+"""Collecting and cleaning: the first stages alone, what they say, and that a run goes on from them."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+import zstandard
+
+from firn.core.errors import InputError
+from firn.core.store import Store
+from firn.run.accounts import TOKENS_PER_WORD
+from firn.run.cleaning import clean
+from firn.run.collecting import collect
+from firn.run.folder import RunFolder
+from firn.run.recipe import load
+from tiny_recipe import copied, make, module, pages
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Raw data and recipe, cleaned in `runs`."""
+    folder = tmp_path_factory.mktemp("partway")
+    make(folder)
+    clean(load(folder / "tiny.yaml"), folder / "runs", mode="quiet")
+    return folder
+
+
+def test_collecting_counts_every_record_and_stops_there(raw: Path, tmp_path: Path) -> None:
+    found = collect(load(raw / "tiny.yaml"), tmp_path, mode="quiet", workers=1)
+    web, code = found.sources
+    assert (web.source, web.records, web.documents, web.shards, web.made) == ("web", 28, 28, 2, 2)
+    assert (code.source, code.documents) == ("code", 16)
+    assert web.bytes == sum(file.stat().st_size for file in (raw / "raw").glob("crawl-*"))
+    assert {manifest.stage for manifest in Store(tmp_path / "store").manifests()} == {"read"}
+    folder = RunFolder.open("tiny", tmp_path)
+    assert folder.status == "collected"
+    assert list(folder.funnel()["web"]) == ["read"]
+    again = collect(load(raw / "tiny.yaml"), tmp_path, mode="quiet")
+    assert [tally.made for tally in again.sources] == [0, 0]
+
+
+def test_errors_are_told_by_kind(raw: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "a.jsonl").write_text('{"text": "fine"}\n{"text": \n{"words": 3}\n{"words": 4}\n')
+    recipe = tmp_path / "broken.yaml"
+    recipe.write_text(f"sources: {{mine: {{kind: files, paths: ['{broken}']}}}}\n")
+    [tally] = collect(load(recipe), tmp_path / "runs", mode="quiet", workers=1).sources
+    assert (tally.records, tally.documents) == (4, 1)
+    assert sorted(tally.errors.values()) == [1, 2]
+    assert any("no text under the key" in kind for kind in tally.errors)
+
+
+def test_a_sample_is_seeded_spread_over_sources_and_shards_and_redacted(raw: Path) -> None:
+    def sample(seed: int, most: int = 6) -> list[Any]:
+        return collect(load(raw / "tiny.yaml"), raw / "runs", sample=most, seed=seed, mode="quiet").sample
+
+    first = sample(0)
+    assert first == sample(0)
+    assert {document.id for document in first} != {document.id for document in sample(1)}
+    assert Counter(document.source for document in first) == {"web": 3, "code": 3}
+    assert len({document.address.partition("#")[0] for document in first if document.source == "web"}) == 2
+    everything = sample(0, 1000)
+    assert len({document.id for document in everything}) == 44
+    [hostile] = [document for document in everything if document.url == "https://hostile.example/"]
+    assert "jane.roe" not in hostile.text
+    assert "[e-mail]" in hostile.text
+
+
+def test_cleaning_accounts_for_every_document_and_byte(raw: Path) -> None:
+    found = clean(load(raw / "tiny.yaml"), raw / "runs", mode="quiet")
+    assert found.made == 0
+    cleaning = found.cleaning
+    assert cleaning is not None
+    web = [passage for passage in cleaning.passages if passage.source == "web"]
+    assert [passage.stage for passage in web] == ["filter", "urls", "dedup"]
+    assert web[0].entered.documents == len(pages())
+    assert all(before.left == after.entered for before, after in pairwise(web))
+    for passage in web:
+        gone = [loss.amount for loss in cleaning.losses if (loss.source, loss.stage) == ("web", passage.stage)]
+        assert passage.entered.documents - sum(amount.documents for amount in gone) == passage.left.documents
+        assert passage.entered.bytes - sum(amount.bytes for amount in gone) == passage.left.bytes
+    texts = [t for file in found.documents["web"] for t in pq.read_table(file)["text"].to_pylist()]
+    assert web[-1].left.documents == len(texts)
+    assert web[-1].left.bytes == sum(len(text.encode()) for text in texts)
+    code = cleaning.sources[1]
+    words = sum(len(module(number).split()) for number in range(16))
+    assert not cleaning.counted
+    assert abs(code.read.tokens - words * TOKENS_PER_WORD) < 1
+    french = next(part for part in cleaning.languages if part.name == "fr")
+    assert (french.read.documents, french.stays.documents, french.reason) == (1, 0, "language.accepted")
+    assert sum(part.read.documents for part in cleaning.domains) == len(pages())
+    assert "What went, and why" in Path(found.report).read_text()
+
+
+@pytest.mark.parametrize("kind", ["parquet", "jsonl"])
+def test_what_stays_is_exported_for_others(raw: Path, tmp_path: Path, kind: Any) -> None:
+    found = clean(load(raw / "tiny.yaml"), raw / "runs", to=tmp_path / "out", kind=kind, mode="quiet")
+    rows: list[dict[str, Any]] = []
+    for file in sorted((tmp_path / "out" / "web").iterdir()):
+        if kind == "parquet":
+            rows += pq.read_table(file).to_pylist()
+        else:
+            with zstandard.open(io.BytesIO(file.read_bytes()), "rt", encoding="utf-8") as lines:
+                rows += [json.loads(line) for line in lines]
+    kept = [row for file in found.documents["web"] for row in pq.read_table(file).to_pylist()]
+    assert [(row["id"], row["text"]) for row in rows] == [(row["id"].hex(), row["text"]) for row in kept]
+    assert found.exported is not None
+    assert found.exported.documents == 25 + 16
+    readme = (tmp_path / "out" / "README.md").read_text()
+    assert "| web | warc, rules reference-docs | 25 |" in readme
+    with pytest.raises(InputError, match="is not empty"):
+        clean(load(raw / "tiny.yaml"), raw / "runs", to=tmp_path / "out", mode="quiet")
+
+
+def test_a_finished_run_stays_finished_and_its_shards_stay_known(tiny: Any, tmp_path: Path) -> None:
+    runs = copied(tiny.runs, tmp_path)
+    before = RunFolder.open("tiny", runs).state
+    recipe = load(tiny.folder / "tiny.yaml", ["train.steps=9"])
+    assert clean(recipe, runs, mode="quiet").made == 0
+    collect(recipe, runs, mode="quiet")
+    after = RunFolder.open("tiny", runs).state
+    assert after["status"] == "finished"
+    assert after["recipe"] == before["recipe"]
+    assert after["sources"] == before["sources"]
+    assert {s: set(p) for s, p in before["shards"].items()}.items() <= {
+        s: set(p) for s, p in after["shards"].items()
+    }.items()
+
+
+def test_torch_is_not_needed(raw: Path) -> None:
+    program = (
+        "import sys; from firn.cli.main import execute;"
+        f"code = execute(['clean', {str(raw / 'tiny.yaml')!r}, '--runs', {str(raw / 'runs')!r}, '--quiet']);"
+        "sys.exit(code or 'torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
