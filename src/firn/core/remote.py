@@ -9,6 +9,7 @@ are open at once, of all processes on this machine together.
 from __future__ import annotations
 
 import email.utils
+import errno
 import fcntl
 import io
 import os
@@ -328,11 +329,13 @@ def _told(error: Exception, url: str) -> OSError:
     for cause in _causes(error):
         status, _ = _status(cause)
         if status == 404:
-            return FileNotFoundError(2, "No such file", url)
+            return FileNotFoundError(errno.ENOENT, "No such file", url)
         if status is not None:
             return OSError(f"the server answers {status} {getattr(cause, 'message', '')}".rstrip())
-    reasons = list(_causes(error))
-    return as_os_error(error if not isinstance(error, FileNotFoundError) or len(reasons) == 1 else reasons[-1])  # type: ignore[arg-type]
+    *_, reason = _causes(error)  # fsspec says of any failure that there is no such file
+    if isinstance(reason, FileNotFoundError):
+        return FileNotFoundError(errno.ENOENT, "No such file", url)
+    return as_os_error(reason if isinstance(reason, Exception) else error)
 
 
 def _first(info: Any, *keys: str) -> Any:
