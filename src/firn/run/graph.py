@@ -1,15 +1,15 @@
 """From recipe to tokens: which stages there are and what each reads. Whoever wants to know firn may begin here.
 
-    raw files ─ read ─ measure ─ filter ─┐                                                ┌─ tokenizer
-                                         ├─ urls ─ cluster ─ dedup ─ decontaminate ─ pii ─┤     │
-    raw files ─ read ─ measure ─ filter ─┘                                                └─ tokens
+    raw files ─ read ─ measure ─ filter ─┐                                                          ┌─ tokenizer
+                                         ├─ urls ─ cluster ─ dedup ─ quality ─ decontaminate ─ pii ─┤     │
+    raw files ─ read ─ measure ─ filter ─┘                                                          └─ tokens
 
     └ collect ┘
-    └──────────────────────────────── clean ────────────────────────────────────────────┘
-    └──────────────────────────────── documents ─────────────────────────────────────────────────┘
+    └──────────────────────────────── clean ──────────────────────────────────────────────────────┘
+    └──────────────────────────────── documents ───────────────────────────────────────────────────────────┘
 
-Each stage is made shard by shard; only `urls`, `cluster`, `decontaminate` and `tokenizer` look at all shards at
-once. `urls` is there for sources that say `same_url`, `decontaminate` and `pii` where the recipe asks for them.
+Each stage is made shard by shard; only `urls`, `cluster`, `quality`, `decontaminate` and `tokenizer` look at all shards
+at once. `urls` is there for sources that say `same_url`, `quality`, `decontaminate` and `pii` where the recipe asks.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from firn.data import filter, measure, read
 from firn.data.decontaminate import decontaminate
 from firn.data.dedup import deduplicate
 from firn.data.pii import stage as pii
+from firn.data.quality.stage import judge
 from firn.data.same_url import resolve
 from firn.run.recipe import Recipe
 from firn.tokens import bpe, encode
@@ -64,6 +65,9 @@ def clean(recipe: Recipe, engine: LocalEngine) -> Shards:
     crawls = {name for name in shards if recipe.sources[name].same_url}
     rows = _once(_some(shards, "urls", rows, crawls, partial(resolve, engine, settings=recipe.same_url)))
     rows = _went(shards, "dedup", rows, deduplicate(engine, _shards(rows), recipe.dedup_settings))
+    if recipe.quality is not None:
+        judged = {name for name in shards if recipe.sources[name].quality}
+        rows = _some(shards, "quality", rows, judged, partial(judge, engine, settings=recipe.quality))
     if recipe.decontaminate is not None:
         rows = _went(shards, "decontaminate", rows, decontaminate(engine, _shards(rows), recipe.decontaminate))
     if recipe.pii is not None:

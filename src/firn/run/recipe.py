@@ -19,6 +19,7 @@ from firn.data.decontaminate import DecontaminateSettings
 from firn.data.dedup import DedupSettings
 from firn.data.extract import ExtractSettings
 from firn.data.pii.settings import PiiSettings
+from firn.data.quality.settings import QualitySettings
 from firn.data.rules import RulesSettings
 from firn.data.same_url import SameUrlSettings
 from firn.data.sources import (
@@ -55,6 +56,8 @@ class Judged(Settings):
     same_url: bool = False
     """Whether one document of each URL stays, in all sources that say so: right for pages that were fetched from there,
     wrong for texts that name where a collection lies, or a thread that they are parts of."""
+    quality: bool = True
+    """Whether the recipe's `quality` judges this source; false: its documents stay whatever they are."""
 
 
 class Warc(WarcSource, Judged):
@@ -152,6 +155,8 @@ class Recipe(Settings):
     """Which document of a URL stays, in sources whose `same_url` is true."""
     dedup: Annotated[DedupSettings, PLACED] = DedupSettings()
     """Which documents count as copies of others."""
+    quality: QualitySettings | None = None
+    """A model that says how good documents are, and which stay; null: none is asked."""
     decontaminate: DecontaminateSettings | None = None
     """Evaluation sets that are kept out of training; null: none."""
     pii: PiiSettings | None = None
