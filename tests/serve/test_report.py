@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from firn.serve.page import Completion, Cost, Curve, Flow, Page, Rung, Sample, Share
 from firn.serve.redact import visible
 from firn.serve.report import render, write
+from firn.serve.svg import funnel
 
 HOSTILE = "<script>alert('snow')</script> write to jane.roe@example.org </td></table><img src=x onerror=go()> \u202e"
 VERDICTS = {"kept": 7, "changed": 0, "split": 0, "merged": 0, "removed": 3, "failed": 0}
@@ -123,3 +124,17 @@ def test_an_empty_run_has_a_page(tmp_path: Path) -> None:
 
 def test_what_could_reorder_or_hide_text_is_gone() -> None:
     assert visible("a\u202eb\u200bc\x00d\x1b[0m\n\te") == "abcd[0m\n\te"
+
+
+def test_a_source_that_passes_a_stage_by_is_drawn_beside_it() -> None:
+    flows = [
+        Flow("filter", "code", 4, 4, VERDICTS, {}),
+        Flow("dedup", "code", 4, 4, VERDICTS, {}),
+        Flow("filter", "web", 10, 7, VERDICTS, {}),
+        Flow("urls", "web", 7, 6, VERDICTS, {}),
+        Flow("dedup", "web", 6, 6, VERDICTS, {}),
+    ]
+    drawn = funnel(flows, {"code": 0, "web": 1})
+    assert drawn is not None
+    assert re.findall(r'class="stage"[^>]*>(\w+)<', drawn) == ["filter", "urls", "dedup"]
+    assert "code: 4 into urls, 4 out" in drawn

@@ -126,12 +126,24 @@ def smoothed(points: Sequence[tuple[float, float]], share: float = 0.03) -> list
     return result
 
 
+def _stages(flows: Sequence[Flow]) -> list[str]:
+    """The stages that any source goes through, each behind those that come before it there."""
+    stages: list[str] = []
+    at, source = 0, None
+    for flow in flows:
+        at, source = (at if flow.source == source else 0), flow.source
+        if flow.stage not in stages:
+            stages.insert(at, flow.stage)
+        at = stages.index(flow.stage) + 1
+    return stages
+
+
 def funnel(flows: Sequence[Flow], colours: Mapping[str, int]) -> Markup | None:
     """Documents on their way through the stages: a band per source, as high as its documents, and what falls off.
 
     None where there are no documents.
     """
-    stages = list(dict.fromkeys(flow.stage for flow in flows))
+    stages = _stages(flows)
     sources = sorted({flow.source for flow in flows}, key=lambda source: colours.get(source, 0))
     by = {(flow.stage, flow.source): flow for flow in flows}
     start = sum(by[stages[0], s].entered for s in sources if (stages[0], s) in by) if stages else 0
@@ -145,10 +157,12 @@ def funnel(flows: Sequence[Flow], colours: Mapping[str, int]) -> Markup | None:
     scale = room / most
     parts: list[str] = []
     falling: list[str] = []
+    left = [0 for _ in sources]
     for index, stage in enumerate(stages):
         x, end = columns[index], columns[index + 1]
-        entered = [by[stage, s].entered if (stage, s) in by else 0 for s in sources]
-        left = [by[stage, s].left if (stage, s) in by else 0 for s in sources]
+        # A source that does not go through the stage goes past it.
+        entered = [by[stage, s].entered if (stage, s) in by else left[i] for i, s in enumerate(sources)]
+        left = [by[stage, s].left if (stage, s) in by else entered[i] for i, s in enumerate(sources)]
         y0, y1 = top, top
         for source, before, after in zip(sources, entered, left, strict=True):
             through = min(before, after)
