@@ -22,7 +22,8 @@ def pages_of_a_new_block() -> int:
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is not glibc")
 def test_a_freed_block_is_used_again_within_and_given_back_afterwards() -> None:
     everything = BLOCK // resource.getpagesize()
-    assert pages_of_a_new_block() > everything // 2, "the system hands out large pages: nothing to be seen here"
+    if pages_of_a_new_block() < everything // 2:
+        pytest.skip("the system hands out large pages: nothing to be seen here")
     with freed_memory_kept():
         pages_of_a_new_block()
         assert pages_of_a_new_block() < everything // 100

@@ -92,6 +92,9 @@ class ModelSettings(Settings):
     """The same for logits."""
     residual_scale: float = Field(default=1.0, gt=0)
     """Factor on what each block adds to the residual stream. Folded into the weights at export."""
+    reference_width: int | None = Field(default=None, ge=1)
+    """The width at which learning rates were found. Initial weights and rates of a wider model then follow from it, so
+    that these rates stay the best (muP, Yang et al. 2022, arXiv 2203.03466, table 3). None: alike at every width."""
     z_loss: float = Field(default=0.0, ge=0)
     """Weight of the mean squared log of the softmax's denominator in the training loss: 1e-4 in PaLM (Chowdhery et al.
     2022), 1e-5 in OLMo 2. Keeps logits from drifting."""
@@ -126,6 +129,12 @@ class ModelSettings(Settings):
                 "a tied head would be normalised with the table at export",
                 key="model.normalise_embedding",
                 mend="set tied: false, or normalise_embedding: false",
+            )
+        if self.tied and self.reference_width is not None:
+            raise RecipeError(
+                "a head that is the embedding cannot have a rate and a size of its own, as reference_width wants it",
+                key="model.reference_width",
+                mend="set tied: false, or leave reference_width out",
             )
         if self.preset != "gpt2" and self.head_size % 2:
             raise RecipeError(
@@ -178,6 +187,11 @@ class ModelSettings(Settings):
     def is_gated(self) -> bool:
         """Whether the feed-forward layer has a gate, and so three matrices."""
         return self.parts.activation in ("swiglu", "geglu")
+
+    @property
+    def narrowing(self) -> float:
+        """reference_width / width: what learning rates and initial weights follow; 1 where there is no reference."""
+        return 1.0 if self.reference_width is None else self.reference_width / self.width
 
     @property
     def only_ours(self) -> str | None:

@@ -187,7 +187,8 @@ class Transformer(nn.Module):
         GPT-2: normal(0, 0.02), residual projections divided by sqrt(2 layers) (Radford et al. 2019, 2.3). Llama and
         Qwen3: matrices uniform with variance 1/fan_in, projections into the residual stream zero, so that each block
         begins as the identity (Zhang et al. 2019). OLMo 2: normal(0, 0.02) (Walsh et al. 2025, 3.2); with the norm
-        behind them, zero matrices would get gradients of 1 / sqrt(eps).
+        behind them, zero matrices would get gradients of 1 / sqrt(eps). With a reference width, variances of matrices
+        go as 1 / width, that of the head as 1 / width^2 (Yang et al. 2022, table 3).
         """
         self.tie()  # `to_empty` gives the head a tensor of its own
         initialise(self, self._initial, seed)
@@ -201,14 +202,19 @@ class Transformer(nn.Module):
             return value.fill_(1.0)
         if s.preset in ("gpt2", "olmo2") or s.parts.post_norm:
             depth = math.sqrt(2 * s.layers) if residual and not s.parts.post_norm else 1.0
-            is_matrix = name.startswith("embed_") or name.endswith(("proj.weight", "lm_head.weight"))
-            return value.normal_(0.0, 0.02 / depth, generator=generator) if is_matrix else None
+            if name.startswith("embed_"):
+                return value.normal_(0.0, 0.02, generator=generator)
+            if name == "lm_head.weight":
+                return value.normal_(0.0, 0.02 * s.narrowing, generator=generator)
+            if name.endswith("proj.weight"):
+                return value.normal_(0.0, 0.02 / depth * math.sqrt(s.narrowing), generator=generator)
+            return None
         if name.startswith("embed_"):
             return value.normal_(0.0, 0.02 if s.tied else 1.0, generator=generator)
         if residual:
             return value.zero_()
         if name == "lm_head.weight":
-            return value.normal_(0.0, 0.001, generator=generator)
+            return value.normal_(0.0, 0.001 * s.narrowing, generator=generator)
         if name.endswith("proj.weight"):
             bound = math.sqrt(3.0 / value.shape[1])
             return value.uniform_(-bound, bound, generator=generator)

@@ -74,16 +74,18 @@ class Optimizers:
         self.settings = settings
         self.names: dict[Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
         groups = group_parameters(model, rules)
+        by_width = _by_width(model, settings)
         rates = {
-            "matrix": settings.matrix_lr,
+            "matrix": settings.matrix_lr * by_width["matrix"],
             "embedding": settings.embedding_lr or _embedding_rate(model),
-            "head": settings.head_lr,
+            "head": settings.head_lr * by_width["head"],
             "vector": settings.vector_lr,
         }
+        # Divided by what the rate is multiplied with: the share taken away per step does not depend on the width.
         decays = {
-            "matrix": settings.weight_decay,
+            "matrix": settings.weight_decay / by_width["matrix"],
             "embedding": _or(settings.embedding_decay, settings.weight_decay),
-            "head": _or(settings.head_decay, settings.weight_decay),
+            "head": _or(settings.head_decay, settings.weight_decay) / by_width["head"],
             "vector": 0.0,
         }
         by_adam = [
@@ -105,7 +107,7 @@ class Optimizers:
         if groups["matrix"] and settings.matrices == "muon":
             self.muon = Muon(
                 groups["matrix"].values(),
-                lr=settings.matrix_lr,
+                lr=rates["matrix"],
                 weight_decay=decays["matrix"],
                 cautious=settings.cautious,
                 row_beta=settings.row_beta,
@@ -196,6 +198,18 @@ def _embedding_rate(model: nn.Module) -> float:
     if not isinstance(shape, ModelSettings) or shape.preset not in ("llama", "qwen3"):
         return 0.003
     return 0.003 if shape.tied or shape.parts.post_norm else 0.3
+
+
+def _by_width(model: nn.Module, settings: OptimizerSettings) -> dict[str, float]:
+    """Factors on the rates that were found at the model's reference width (muP, Yang et al. 2022, table 3).
+
+    AdamW's update of a matrix changes what it puts out in proportion to its width. Muon's in units of the spectral norm
+    changes it alike at every width (Yang et al. 2023, arXiv 2310.17813), in units of AdamW's by the root of it.
+    """
+    shape = getattr(model, "settings", None)
+    narrowing = shape.narrowing if isinstance(shape, ModelSettings) else 1.0
+    by_muon = 1.0 if settings.muon_scaling == "spectral" else narrowing**0.5
+    return {"matrix": narrowing if settings.matrices == "adamw" else by_muon, "head": narrowing}
 
 
 def gradient_norm(model: nn.Module) -> Tensor:
