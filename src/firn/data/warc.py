@@ -13,7 +13,7 @@ import io
 import re
 import zlib
 from collections.abc import Collection, Generator, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import BinaryIO, cast
 
 from fastwarc.warc import ArchiveIterator, WarcRecord
@@ -33,7 +33,7 @@ _MAX_HEADER = 1 << 16
 _TRIED = 1 << 12
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Record:
     """One record, or one place that should have been one.
 
@@ -73,12 +73,14 @@ def records(stream: BinaryIO, limit: int, wanted: Collection[str]) -> Iterator[R
     archive = _Archive(stream, limit, wanted)
     broken = 0
     for number, record in enumerate(archive.records()):
-        broken += record.error is not None
-        given_up = broken == MAX_BROKEN
-        error = f"{record.error}; the rest of the file is given up" if given_up else record.error
-        yield replace(record, number=number, error=error)
-        if given_up:
-            return
+        record.number = number
+        if record.error is not None:
+            broken += 1
+            if broken == MAX_BROKEN:
+                record.error = f"{record.error}; the rest of the file is given up"
+                yield record
+                return
+        yield record
 
 
 class _Bytes:
@@ -148,17 +150,16 @@ class _Archive:
                 if last is not None:
                     yield self._placed(last, offset)
                     last = None
-                items = [(name.lower(), value) for name, value in found.headers.items()]
-                headers = dict(reversed(items))  # of repeated ones the first counts
-                if not self.lenient and any("\n" in value for value in headers.values()):
+                items = found.headers.items()
+                headers = {name.lower(): value for name, value in reversed(items)}  # of repeated ones the first counts
+                if not self.lenient and "\n" in "".join(headers.values()):
                     self.lenient = True
                     return offset
-                # Where a header breaks off, fastwarc takes that of the next record for the rest of it.
-                if sorted(name for name, _ in items if name in _ONCE) != _ONCE:
+                if not _is_whole(headers, items):
                     start, problem = offset, "no WARC header, or not all of it"
                     break
                 last = self._read(found, offset, headers)
-                if last.error:
+                if last.error is not None:
                     break
         except OSError as error:
             if source.failure is not None:
@@ -198,15 +199,19 @@ class _Archive:
         return after
 
     def _read(self, found: WarcRecord, offset: int, headers: dict[str, str]) -> Record:
-        size, block, error = found.content_length, None, None
-        if headers.get("warc-type", "").lower() in self.wanted and size <= self.limit:
-            block = found.reader.read()
-            if len(block) < size:
-                error = f"cut off: {len(block)} of {size} bytes, at byte {offset}"
+        size = found.content_length
+        if headers["warc-type"].lower() not in self.wanted or size > self.limit:
+            return Record(0, offset, None, headers, None, size)
+        block = found.reader.read()
+        error = None if len(block) == size else f"cut off: {len(block)} of {size} bytes, at byte {offset}"
         return Record(0, offset, None, headers, block, size, error)
 
     def _placed(self, record: Record, end: int) -> Record:
-        return replace(record, offset=None) if self.opaque else replace(record, end=end)
+        if self.opaque:
+            record.offset = None
+        else:
+            record.end = end
+        return record
 
     def _end(self, offset: int) -> tuple[int, bool]:
         """Where the record at `offset` ends, and whether it ends there as it should and not with the file."""
@@ -248,6 +253,14 @@ class _Archive:
                     return place
             base, window = base + max(len(window) - keep, 0), window[-keep:]
         return None
+
+
+def _is_whole(headers: Mapping[str, str], items: Collection[tuple[str, str]]) -> bool:
+    """Whether a header has all that each has, and once: where one breaks off, fastwarc takes that of the next record
+    for the rest of it."""
+    if len(headers) == len(items):
+        return "warc-type" in headers and "content-length" in headers
+    return sorted(lower for name, _ in items if (lower := name.lower()) in _ONCE) == _ONCE
 
 
 def _broken(offset: int, end: int, problem: str) -> Record:
