@@ -13,16 +13,22 @@ import io
 import re
 import zlib
 from collections.abc import Collection, Generator, Iterator, Mapping
-from dataclasses import dataclass
 from typing import BinaryIO, cast
 
 from fastwarc.warc import ArchiveIterator, WarcRecord
 
+from firn.data.arc import arc_records, is_arc
+from firn.data.warc_record import GZIP, Record, broken
+
+__all__ = ["MAX_BROKEN", "Record", "records"]
+
 #: Broken places in a file after which the rest of it is given up.
 MAX_BROKEN = 1000
 
-_GZIP, _BZIP2, _ZSTD, _LZ4 = b"\x1f\x8b\x08", b"BZh", b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\x18"
-_MEMBER = re.compile(re.escape(_GZIP))
+_BZIP2, _ZSTD, _LZ4 = b"BZh", b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\x18"
+# A skippable frame with the dictionary of all that follow (IIPC, "Zstandard Compression for WARC Files 1.0").
+_ZSTD_DICTIONARY = b"\x5d\x2a\x4d\x18"
+_MEMBER = re.compile(re.escape(GZIP))
 _LINE = re.compile(rb"(?<![^\n])WARC/\d\.\d")
 _HEADER_END = re.compile(rb"\r?\n\r?\n")
 _LENGTH = re.compile(rb"\ncontent-length:\s*(\d{1,18})", re.IGNORECASE)
@@ -33,50 +39,21 @@ _MAX_HEADER = 1 << 16
 _TRIED = 1 << 12
 
 
-@dataclass(slots=True)
-class Record:
-    """One record, or one place that should have been one.
-
-    number: from 0, in the order of the file. offset, end: bytes of the file that hold it, compressed as they lie there;
-    None where the file is compressed as a whole. headers: names in lower case. block: its content; None where it was
-    not read, being longer than the limit or of a type not wanted. size: bytes of the block as its header says. error:
-    what is wrong with it, and then the rest may be missing.
-    """
-
-    number: int
-    offset: int | None
-    end: int | None
-    headers: Mapping[str, str]
-    block: bytes | None
-    size: int
-    error: str | None = None
-
-    @property
-    def type(self) -> str:
-        """WARC-Type in lower case; empty where there is none."""
-        return self.headers.get("warc-type", "").lower()
-
-    @property
-    def place(self) -> str:
-        """Where it lies within its file: `bytes=100-199`, as HTTP's Range header takes it, or `record=7`."""
-        if self.offset is None or self.end is None:
-            return f"record={self.number}"
-        return f"bytes={self.offset}-{self.end - 1 if self.end > self.offset else ''}"
-
-
 def records(stream: BinaryIO, limit: int, wanted: Collection[str]) -> Iterator[Record]:
-    """Every record of a WARC file: plain, gzip (a member per record, or one for all), bzip2, zstd or lz4.
+    """Every record of a WARC file: plain, gzip (a member per record, or one for all), bzip2, zstd (with a dictionary
+    too) or lz4; or of an ARC file, plain or gzip.
 
     stream: seekable. limit: bytes of the longest block that is read. wanted: types whose blocks are read. Memory stays
     within a few times `limit`. Raises what `stream` raises.
     """
-    archive = _Archive(stream, limit, wanted)
-    broken = 0
-    for number, record in enumerate(archive.records()):
+    head, _ = stream.read(_MAX_HEADER), stream.seek(0)
+    found = arc_records(stream, limit, wanted) if is_arc(head) else _Archive(stream, limit, wanted).records()
+    errors = 0
+    for number, record in enumerate(found):
         record.number = number
         if record.error is not None:
-            broken += 1
-            if broken == MAX_BROKEN:
+            errors += 1
+            if errors == MAX_BROKEN:
                 record.error = f"{record.error}; the rest of the file is given up"
                 yield record
                 return
@@ -120,21 +97,21 @@ class _Archive:
         self.size = stream.seek(0, io.SEEK_END)
         stream.seek(0)
         head = stream.read(_MAX_HEADER)
-        self.members = head.startswith(_GZIP) and _one_record(head)
-        self.opaque = head.startswith((_GZIP, _BZIP2, _ZSTD, _LZ4)) and not self.members
+        self.members = head.startswith(GZIP) and _one_record(head)
+        self.opaque = head.startswith((GZIP, _BZIP2, _ZSTD, _ZSTD_DICTIONARY, _LZ4)) and not self.members
         self.lenient = False
         if not self.opaque and not self.members and not head.startswith(b"WARC/"):
             self.members = True  # unless the first member is damaged
             self.members = self._next(0) is not None
         stream.seek(0)
-        if self.opaque and head.startswith(_GZIP):
+        if self.opaque and head.startswith(GZIP):
             self.stream = cast(BinaryIO, gzip.GzipFile(fileobj=stream))
         elif head.startswith(_BZIP2):
             self.stream = cast(BinaryIO, bz2.BZ2File(stream))
 
     def records(self) -> Iterator[Record]:
         if self.size == 0:
-            yield _broken(0, 0, "the file is empty")
+            yield broken(0, 0, "the file is empty")
             return
         at: int | None = 0
         while at is not None:
@@ -195,7 +172,7 @@ class _Archive:
         return (yield from self._skipped(end, after, problem or "no WARC record"))
 
     def _skipped(self, start: int, after: int | None, problem: str) -> Generator[Record, None, int | None]:
-        yield _broken(start, self.size if after is None else after, problem)
+        yield broken(start, self.size if after is None else after, problem)
         return after
 
     def _read(self, found: WarcRecord, offset: int, headers: dict[str, str]) -> Record:
@@ -261,10 +238,6 @@ def _is_whole(headers: Mapping[str, str], items: Collection[tuple[str, str]]) ->
     if len(headers) == len(items):
         return "warc-type" in headers and "content-length" in headers
     return sorted(lower for name, _ in items if (lower := name.lower()) in _ONCE) == _ONCE
-
-
-def _broken(offset: int, end: int, problem: str) -> Record:
-    return Record(0, offset, end, {}, None, 0, f"{problem}, at byte {offset}")
 
 
 def _one_record(head: bytes) -> bool:
