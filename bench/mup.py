@@ -55,7 +55,7 @@ def loss_of(corpus: Corpus, matrices: Matrices, rate: float, width: int, steps: 
     plan = make_plan(corpus, settings.stages)
     trainer = Trainer(settings, shape, corpus, plan, choose("auto", "cpu"))
     trainer.model.init_weights(seed)
-    losses = [trainer.update(step, batch(corpus, plan, step)).loss for step in range(steps)]
+    losses = [trainer.update(step, batch(corpus, plan, step)).read().loss for step in range(steps)]
     last = statistics.fmean(losses[-max(1, steps // 8) :])
     return last if last == last else float("inf")
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from firn.core.errors import RecipeError
 from firn.model.config import ModelSettings
-from firn.model.precision import compute_dtype
+from firn.model.precision import resolve
 from firn.model.transformer import Transformer
 from firn.plan.memory import checkpoint_bytes, training_memory
 from firn.plan.peaks import mfu, peak_flops
@@ -82,8 +83,8 @@ def test_activations_are_those_that_a_step_keeps() -> None:
 
 
 def test_precision_is_what_was_asked_for() -> None:
-    assert compute_dtype("fp32", "cpu") == torch.float32
-    assert compute_dtype("bf16", "cpu") == torch.bfloat16
-    assert compute_dtype("auto", "cpu") in (torch.float32, torch.bfloat16)
-    with pytest.raises(KeyError):
-        compute_dtype("fp8", "cpu")
+    assert resolve("fp32", "cpu") == "fp32"
+    assert resolve("bf16", "cpu") == "bf16"
+    assert resolve("auto", "cpu") in ("fp32", "bf16")
+    with pytest.raises(RecipeError, match=r"compute capability 8\.9"):
+        resolve("fp8", "cpu")

@@ -131,7 +131,7 @@ def ours(theirs: PreTrainedModel, corpus: Corpus, folder: Path) -> list[float]:
     read = hf.load(folder)
     trainer = Trainer(SETTINGS, read.settings, corpus, plan_of(corpus, SETTINGS), choose("fp32", "cpu"))
     trainer.model.load_state_dict(read.state_dict())
-    return [trainer.update(step, batch(corpus, trainer.plan, step)).loss for step in range(STEPS)]
+    return [trainer.update(step, batch(corpus, trainer.plan, step)).read().loss for step in range(STEPS)]
 
 
 def others(model: nn.Module, logits: Logits, corpus: Corpus) -> list[float]:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tiny_run
@@ -18,10 +19,11 @@ from firn.core.progress import Progress
 from firn.tokens.batch import Batch
 from firn.train import loop, runtime
 from firn.train.checkpoint import Checkpoints
-from firn.train.guard import Stopped
 from firn.train.metrics import read_metrics
 from firn.train.result import TrainResult
-from firn.train.trainer import Trainer, Update
+from firn.train.step import Pending
+from firn.train.stop import Stopped
+from firn.train.trainer import Trainer
 
 
 class Notes(Progress):
@@ -44,12 +46,12 @@ def stop_at(step: int, monkeypatch: pytest.MonkeyPatch, how: Exception | signal.
     """Make the update of `step` end in an error or a signal, once."""
     update, armed = Trainer.update, [True]
 
-    def stopping(self: Trainer, number: int, drawn: Batch, waited: float = 0.0) -> Update:
+    def stopping(self: Trainer, number: int, drawn: Batch, *args: Any, **options: Any) -> Pending:
         if number == step and armed.pop() if armed else False:
             if isinstance(how, Exception):
                 raise how
             os.kill(os.getpid(), how)
-        return update(self, number, drawn, waited)
+        return update(self, number, drawn, *args, **options)
 
     monkeypatch.setattr(Trainer, "update", stopping)
 
@@ -217,8 +219,8 @@ def test_the_checkpoint_of_another_format_is_an_error(
 ) -> None:
     run(store, tmp_path)
     (tmp_path / "result.json").unlink()
-    monkeypatch.setattr("firn.train.checkpoint.FORMAT_VERSION", 2)
-    with pytest.raises(FirnError, match="has format 1"):
+    monkeypatch.setattr("firn.train.checkpoint.FORMAT_VERSION", 99)
+    with pytest.raises(FirnError, match="this firn reads 99"):
         run(store, tmp_path)
     assert Checkpoints.__doc__
 

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
+
+from firn.core.errors import RecipeError
+
+Precision = Literal["fp32", "bf16", "fp16", "fp8"]
+
+#: Of activations: in fp8 they are bf16 between the products.
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "fp8": torch.bfloat16}
 
 
 def native_bf16(device: torch.device | str) -> bool:
@@ -17,8 +26,20 @@ def native_bf16(device: torch.device | str) -> bool:
     return False
 
 
-def compute_dtype(choice: str, device: torch.device | str) -> torch.dtype:
-    """The dtype for `auto`, `fp32` or `bf16`. Raises KeyError for another word."""
+def native_fp8(device: torch.device | str) -> bool:
+    """Whether the device multiplies 8-bit floats in hardware: NVIDIA's Ada (8.9), Hopper (9.0) and later."""
+    return torch.device(device).type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 9)
+
+
+def resolve(choice: Precision | Literal["auto"], device: torch.device | str) -> Precision:
+    """The precision for `auto`: bf16 where that is native, else fp32. Raises RecipeError where there is no fp8."""
     if choice == "auto":
-        choice = "bf16" if native_bf16(device) else "fp32"
-    return {"fp32": torch.float32, "bf16": torch.bfloat16}[choice]
+        return "bf16" if native_bf16(device) else "fp32"
+    if choice == "fp8" and not native_fp8(device):
+        raise RecipeError(
+            "fp8 needs an NVIDIA GPU of compute capability 8.9 or later (Ada, Hopper, Blackwell); this run is on "
+            f"{torch.device(device).type}",
+            key="train.precision",
+            mend="set train.precision=bf16, or train on such a GPU",
+        )
+    return choice

@@ -20,7 +20,7 @@ from firn.run.retain import let_go, stays
 from firn.serve import report
 from firn.serve.numbers import size
 from firn.serve.page import Flow, Page
-from firn.train.guard import Stopped
+from firn.train.stop import Stopped
 
 
 @dataclass(frozen=True)

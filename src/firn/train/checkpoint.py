@@ -15,23 +15,29 @@ import json
 import re
 import secrets
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from firn.core.errors import FormatError, ResumeError
+from firn.core.errors import FirnError, FormatError, ResumeError
 from firn.core.files import Files
 from firn.core.hashing import fingerprint, hash_file
 from firn.core.store import FileEntry, Manifest
-from firn.train.optim import Optimizers
+from firn.tokens.batch import Skip
+from firn.train.guard import Good
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _FOLDER = "checkpoints"
+#: What a manifest notes of a position.
+_NOTED = ("step", "runtime", "bad", "losses", "recent", "rewinds")
+#: Checkpoints that the guard may need: it goes back up to one and a half times their distance.
+_REWINDABLE = 3
 
 _TYPES = {
     torch.float64: "F64",
@@ -50,36 +56,104 @@ class Position:
     """How far a run is, apart from its tensors.
 
     step: optimizer steps done, which is also the step whose batch comes next. seconds: spent in training so far.
-    runtime: device, precision, threads and library, kept for the whole run. bad: steps that were left out because
-    their loss or gradient was not finite. losses: nats per target of the last steps, for the final figure.
+    hours: by the clock on the wall, so far. runtime: device, precision, threads and library, kept for the whole run.
+    bad: steps whose updates were left out. losses: nats per target of the last steps, for the final figure. recent:
+    what the guard judges the next steps by. rewinds: each time that training went back.
     """
 
     step: int
     seconds: float
     runtime: Mapping[str, Any]
+    hours: float = 0.0
     bad: tuple[Mapping[str, Any], ...] = ()
     losses: tuple[float, ...] = ()
+    recent: tuple[Good, ...] = ()
+    rewinds: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def skipped(self) -> tuple[Skip, ...]:
+        """Windows that are left out from here on."""
+        return tuple(Skip(*skip) for skip in self.rewinds[-1]["skipped"]) if self.rewinds else ()
+
+
+class Stateful(Protocol):
+    """What keeps tensors between steps: the optimizers, the scale of the loss."""
+
+    def state(self) -> Iterator[tuple[str, Tensor]]:
+        """Names and tensors."""
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Take over what `state` gave."""
 
 
 class Checkpoints:
-    """The checkpoints of one run.
+    """The checkpoints of one run; used in `with`, whose end waits for the last of them.
 
-    folder: the run's training folder. identity: JSON of all that the weights depend on (corpus, plan, model and
-    training settings); a checkpoint of another identity is refused. keep: how many of the newest stay.
+    A checkpoint is copied to the host's memory at its step and written by a thread while training goes on; the next one
+    waits for it. folder: the run's training folder. identity: JSON of all that the weights depend on (corpus, plan,
+    model and training settings); a checkpoint of another identity is refused. keep: how many of the newest stay.
+    keep_every: those after a multiple of so many steps stay for good. keep_best: whether the one of the lowest held-out
+    figure stays. guard_every: the newest three after a multiple of so many steps stay, for the guard to go back to.
     """
 
-    def __init__(self, folder: Path, identity: Mapping[str, Any], keep: int, warn: Callable[[str], None]):
-        self._folder, self._identity, self._keep, self._warn = folder, identity, keep, warn
+    def __init__(
+        self,
+        folder: Path,
+        identity: Mapping[str, Any],
+        warn: Callable[[str], None],
+        *,
+        keep: int,
+        keep_every: int | None = None,
+        keep_best: bool = False,
+        guard_every: int = 0,
+    ):
+        self._folder, self._identity, self._warn = folder, identity, warn
+        self._keep, self._keep_every, self._keep_best, self._guard_every = keep, keep_every, keep_best, guard_every
         self._files = Files(folder)
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        self._writing: Future[None] | None = None
 
-    def save(self, position: Position, model: nn.Module, optimizers: Optimizers) -> None:
-        """Write one, then take away those beyond the newest `keep`."""
-        state = {f"optimizer/{name}": tensor for name, tensor in optimizers.state()}
+    def __enter__(self) -> Checkpoints:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            self.wait()
+        except FirnError:
+            if kind is None:  # else what ended the run first is what is told
+                raise
+        finally:
+            self._writer.shutdown()
+
+    def save(
+        self, position: Position, model: nn.Module, parts: Mapping[str, Stateful], held_out: float | None = None
+    ) -> None:
+        """Copy everything, and let it be written. held_out: a figure of this step, lower is better.
+
+        Raises StoreError where the one before could not be written.
+        """
+        self.wait()
+        weights = {name: _on_host(tensor) for name, tensor in model.named_parameters()}
+        state = {f"{part}/{name}": _on_host(tensor) for part, of in parts.items() for name, tensor in of.state()}
         state |= {f"random/{name}": tensor for name, tensor in _random_states().items()}
-        folder, attempt = f"{_FOLDER}/step-{position.step:08d}", secrets.token_hex(6)
+        if torch.cuda.is_initialized():
+            torch.cuda.synchronize()  # the copies are on their way
+        self._writing = self._writer.submit(self._save, position, weights, state, held_out)
+
+    def wait(self) -> None:
+        """Until the last one is written. Raises StoreError where it could not be."""
+        if self._writing is not None:
+            writing, self._writing = self._writing, None
+            writing.result()
+
+    def _save(
+        self, position: Position, weights: dict[str, Tensor], state: dict[str, Tensor], held_out: float | None
+    ) -> None:
+        """Write one, then take away those that need not stay."""
+        folder, attempt = _name(position.step), secrets.token_hex(6)
         entries = {
             name: self._write(f"{folder}/{name}-{attempt}.safetensors", tensors)
-            for name, tensors in (("model", dict(model.named_parameters())), ("state", state))
+            for name, tensors in (("model", weights), ("state", state))
         }
         manifest = Manifest(
             stage="checkpoint",
@@ -91,13 +165,8 @@ class Checkpoints:
             inputs=[],
             files=entries,
             counts={},
-            notes={
-                "step": position.step,
-                "runtime": position.runtime,
-                "bad": list(position.bad),
-                "losses": list(position.losses),
-            },
-            observed={"seconds": position.seconds},
+            notes={key: getattr(position, key) for key in _NOTED},
+            observed={"seconds": position.seconds, "hours": position.hours, "held_out": held_out},
         )
         self._files.replace(f"{folder}/manifest.json", manifest.to_json())
         self._prune()
@@ -111,31 +180,53 @@ class Checkpoints:
             file = folder / "manifest.json"
             if not file.exists():
                 continue  # an attempt that was killed before it was whole
-            manifest = Manifest.from_json(file.read_bytes())
-            if manifest is None or (damaged := self._damaged(manifest)):
-                what = "its manifest is torn" if manifest is None else f"{damaged} is not what was written"
-                self._warn(f"checkpoint {folder.name} is damaged ({what}); going back to the one before it")
-                continue
-            self._check(manifest, folder)
-            return manifest
+            if (manifest := self._whole(folder)) is not None:
+                self._check(manifest, folder)
+                return manifest
         return None
 
-    def load(self, manifest: Manifest, model: nn.Module, optimizers: Optimizers) -> Position:
-        """Put the checkpoint's tensors into model and optimizers, set the random states, and say how far it is."""
+    def at(self, step: int) -> Manifest | None:
+        """The checkpoint after this step, None where it is not there or damaged."""
+        self.wait()
+        folder = self._folder / _name(step)
+        return self._whole(folder) if (folder / "manifest.json").exists() else None
+
+    def forget_after(self, step: int) -> None:
+        """Take away all that were taken later: training went back to this step."""
+        self.wait()
+        for folder in self._folders():
+            if _step(folder) > step:
+                _remove(folder)
+
+    def _whole(self, folder: Path) -> Manifest | None:
+        """The manifest of a checkpoint whose files are what it says; None, with a warning, where they are not."""
+        manifest = Manifest.from_json((folder / "manifest.json").read_bytes())
+        if manifest is not None and not (damaged := self._damaged(manifest)):
+            return manifest
+        what = "its manifest is torn" if manifest is None else f"{damaged} is not what was written"
+        self._warn(f"checkpoint {folder.name} is damaged ({what}); going back to the one before it")
+        return None
+
+    def load(self, manifest: Manifest, model: nn.Module, parts: Mapping[str, Stateful]) -> Position:
+        """Put the checkpoint's tensors into model and parts, set the random states, and say how far it is."""
         weights = load_file(self._path(manifest, "model"))
         with torch.no_grad():
             for name, parameter in model.named_parameters():
                 parameter.copy_(weights[name])
         state = load_file(self._path(manifest, "state"))
-        optimizers.load_state(_below("optimizer/", state))
+        for part, of in parts.items():
+            of.load_state(_below(f"{part}/", state))
         _set_random_states(_below("random/", state))
         notes = manifest.notes
         return Position(
             step=notes["step"],
             seconds=manifest.observed["seconds"],
             runtime=notes["runtime"],
+            hours=manifest.observed["hours"],
             bad=tuple(notes["bad"]),
             losses=tuple(notes["losses"]),
+            recent=tuple(Good(*good) for good in notes["recent"]),
+            rewinds=tuple(notes["rewinds"]),
         )
 
     def _write(self, name: str, tensors: Mapping[str, Tensor]) -> FileEntry:
@@ -154,7 +245,7 @@ class Checkpoints:
 
     def _folders(self, newest_first: bool = False) -> Iterator[Path]:
         found = [path for path in self._folder.glob(f"{_FOLDER}/step-*") if re.fullmatch(r"step-\d{8,}", path.name)]
-        yield from sorted(found, key=lambda path: int(path.name[5:]), reverse=newest_first)
+        yield from sorted(found, key=_step, reverse=newest_first)
 
     def _damaged(self, manifest: Manifest) -> str | None:
         """The first file whose content is not what the manifest says."""
@@ -186,12 +277,45 @@ class Checkpoints:
 
     def _prune(self) -> None:
         whole = [folder for folder in self._folders() if (folder / "manifest.json").exists()]
-        oldest_kept = whole[-self._keep :][0]
+        stay = set(whole[-self._keep :])
+        if self._keep_every:
+            stay |= {folder for folder in whole if _step(folder) % self._keep_every == 0}
+        if self._guard_every:
+            stay |= set([folder for folder in whole if _step(folder) % self._guard_every == 0][-_REWINDABLE:])
+        if self._keep_best and (best := self._best(whole)):
+            stay.add(best)
         for folder in self._folders():
-            if int(folder.name[5:]) < int(oldest_kept.name[5:]):
-                # The manifest goes first: what is half removed is then no checkpoint.
-                (folder / "manifest.json").unlink(missing_ok=True)
-                shutil.rmtree(folder, ignore_errors=True)
+            # Without a manifest: an attempt that was killed; later than the newest, one of another process.
+            if folder not in stay and _step(folder) <= _step(whole[-1]):
+                _remove(folder)
+
+    def _best(self, whole: Sequence[Path]) -> Path | None:
+        found = []
+        for folder in whole:
+            manifest = Manifest.from_json((folder / "manifest.json").read_bytes())
+            if manifest is not None and (held_out := manifest.observed.get("held_out")) is not None:
+                found.append((held_out, _step(folder), folder))
+        return min(found)[2] if found else None
+
+
+def _name(step: int) -> str:
+    return f"{_FOLDER}/step-{step:08d}"
+
+
+def _step(folder: Path) -> int:
+    return int(folder.name[5:])
+
+
+def _remove(folder: Path) -> None:
+    # The manifest goes first: what is half removed is then no checkpoint.
+    (folder / "manifest.json").unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _on_host(tensor: Tensor) -> Tensor:
+    """A copy in the host's memory; from a GPU it is on its way."""
+    host = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=tensor.device.type == "cuda")
+    return host.copy_(tensor.detach(), non_blocking=True)
 
 
 def write_tensors(stream: BinaryIO, tensors: Mapping[str, Tensor]) -> None:
@@ -211,7 +335,7 @@ def write_tensors(stream: BinaryIO, tensors: Mapping[str, Tensor]) -> None:
     text += b" " * (-len(text) % 8)
     stream.write(len(text).to_bytes(8, "little") + text)
     for _, tensor in ordered:
-        plain = tensor.detach().cpu().contiguous().reshape(-1)
+        plain = tensor.contiguous().reshape(-1)
         stream.write(plain.view(torch.uint8).numpy().data)
 
 

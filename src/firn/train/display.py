@@ -85,8 +85,16 @@ class Display:
 
     def _bad(self, record: dict[str, Any]) -> None:
         self._say(
-            f"step {record['step']}: loss {record['loss']}, gradient norm {record['gradient_norm']}; "
+            f"step {record['step']}: loss {record['loss']:.4g}, gradient norm {record['gradient_norm']:.4g}; "
             "the update was left out (its documents are in the metrics)"
+        )
+
+    def _rewind(self, record: dict[str, Any]) -> None:
+        windows = sum(stop - start for _, start, stop in record["skipped"])
+        slower = f", at {record['rate']:g} of the learning rates" if record["rate"] < 1 else ""
+        self._say(
+            f"step {record['undone']}: {len(record['bad'])} bad steps; back to step {record['step']}, {windows} "
+            f"windows are left out from here on{slower}"
         )
 
     def _say(self, text: str) -> None:

@@ -7,9 +7,14 @@ Every record has `kind` and `step`:
 
 - `start`: an attempt begins with `step` steps done; runtime, parameters, flops_per_token.
 - `step`: what batch number `step` (from 0) gave: loss (nats per target), sources (loss by source), lr (factor of the
-  full rates), gradient_norm, tokens (read since step 0), tokens_per_second, seconds (data, compute, optimizer,
-  checkpoint), mfu (a share, or "unknown"), memory (bytes).
+  full rates), gradient_norm, tokens (read since step 0), tokens_per_second, seconds (data, forward, backward,
+  optimizer, checkpoint), mfu (a share, or "unknown"), memory (bytes); now and then groups (gradient_norm and
+  update_ratio, the size of the update in relation to the weights, by group of parameters); where prices are known,
+  dollars and kwh so far; in fp16, scale (of the loss).
 - `bad`: the update by batch number `step` was left out; loss, gradient_norm, documents.
+- `rewind`: training went back to `step` steps done; bad (steps left out, and their documents), undone (steps done
+  before), skipped (windows not read from here on: length, first position, position after the last), rate (factor on
+  all learning rates from here on).
 - `validation`, `samples`, `checkpoint`: after `step` steps; held-out figures by source (`firn.measure.figures`),
   completions.
 """
@@ -20,36 +25,49 @@ import json
 import math
 import secrets
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from firn.core.files import Files
+from firn.train.loggers import loggers
+from firn.train.settings import WatchSettings
 
 Record = dict[str, Any]
 
 
 class Metrics:
-    """Writes the records of one attempt. Each line is on its way to the disk when `record` returns."""
+    """Writes the records of one attempt. Each line is on its way to the disk when `record` returns.
 
-    def __init__(self, folder: Path):
+    watch: where else they go. warn: takes what goes wrong there. Raises RecipeError where a package is not installed.
+    """
+
+    def __init__(
+        self, folder: Path, watch: WatchSettings | None = None, warn: Callable[[str], None] = lambda text: None
+    ):
         number = 1 + max((int(path.name.split("-")[1]) for path in folder.glob("metrics-*.jsonl")), default=0)
         attempt = f"{number:04d}-{secrets.token_hex(4)}"
         files = Files(folder)
         self._lines = files.create(f"metrics-{attempt}.jsonl")
         self._events = Events(files, f"tensorboard/events.out.tfevents.{attempt}")
+        self._loggers = loggers(folder, watch, warn) if watch is not None else []
 
     def record(self, kind: str, step: int, **values: Any) -> Record:
         """Write one record and return it."""
         record = {"kind": kind, "step": step, **values}
         self._lines.write(json.dumps(finite(record), allow_nan=False).encode() + b"\n")
-        self._events.write(step, dict(_scalars(kind, values)))
+        scalars = dict(_scalars(kind, values))
+        self._events.write(step, scalars)
+        for logger in self._loggers:
+            logger.log(step, scalars)
         return record
 
     def close(self) -> None:
-        """Make both files durable."""
+        """Make both files durable, and end the run elsewhere."""
         self._lines.close()
         self._events.close()
+        for logger in self._loggers:
+            logger.close()
 
 
 class Events:
@@ -80,12 +98,13 @@ class Events:
 def read_metrics(folder: str | Path) -> list[Record]:
     """The records of all attempts as if there had been one, in the order of steps.
 
-    What an attempt did after the checkpoint from which the next one went on is left out, as are torn lines.
+    What an attempt did after the checkpoint from which the next one went on is left out, as is what was done before
+    training went back, and torn lines.
     """
     merged: list[Record] = []
     for path in sorted(Path(folder).glob("metrics-*.jsonl")):
         for record in _lines(path):
-            if record["kind"] == "start":
+            if record["kind"] in ("start", "rewind"):
                 merged = [old for old in merged if _done(old) <= record["step"]]
             merged.append(record)
     return sorted(merged, key=_done)

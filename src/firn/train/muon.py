@@ -106,6 +106,8 @@ class Muon(torch.optim.Optimizer):
             "dtype": dtype,
         }
         super().__init__(params, defaults)
+        #: A boolean on the device: where it is false, the next step changes nothing. None: true.
+        self.keep: Tensor | None = None
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.ndim < 2:
@@ -120,7 +122,20 @@ class Muon(torch.optim.Optimizer):
                 if parameter.grad is not None:
                     by_shape[parameter.shape].append(parameter)
             for parameters in by_shape.values():
-                self._update(parameters, group)
+                if self.keep is None:
+                    self._update(parameters, group)
+                else:
+                    self._update_or_not(parameters, group, self.keep)
+
+    def _update_or_not(self, parameters: list[Tensor], group: dict[str, Any], keep: Tensor) -> None:
+        """An update that leaves everything as it was where `keep` is false."""
+        state = [self._state(p, "momentum_buffer", p.shape) for p in parameters]
+        if group["row_beta"] is not None:
+            state += [self._state(p, "row_squares", _column(p)) for p in parameters]
+        old = [tensor.clone() for tensor in (*parameters, *state)]
+        self._update(parameters, group)
+        for tensor, before in zip((*parameters, *state), old, strict=True):
+            tensor.copy_(torch.where(keep, tensor, before))
 
     def _update(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
@@ -130,7 +145,7 @@ class Muon(torch.optim.Optimizer):
         stacked, how = torch.stack(list(nesterov)), (group["steps"], group["dtype"], group["polynomials"])
         updates = orthogonalize(stacked, *how).to(parameters[0].dtype)
         if group["row_beta"] is not None:
-            columns = [self._state(p, "row_squares", torch.Size((*p.shape[:-1], 1))) for p in parameters]
+            columns = [self._state(p, "row_squares", _column(p)) for p in parameters]
             updates = _even_rows(updates, columns, group["row_beta"])
         rows, width = parameters[0].shape[-2:]
         is_spectral = group["scaling"] == "spectral"
@@ -149,6 +164,10 @@ class Muon(torch.optim.Optimizer):
             state[name] = parameter.new_zeros(shape)
         found: Tensor = state[name]
         return found
+
+
+def _column(parameter: Tensor) -> torch.Size:
+    return torch.Size((*parameter.shape[:-1], 1))
 
 
 def _even_rows(updates: Tensor, row_squares: list[Tensor], beta: float) -> Tensor:

@@ -73,7 +73,7 @@ class Optimizers:
     ):
         self.settings = settings
         self.names: dict[Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
-        groups = group_parameters(model, rules)
+        groups = self.groups = group_parameters(model, rules)
         by_width = _by_width(model, settings)
         rates = {
             "matrix": settings.matrix_lr * by_width["matrix"],
@@ -123,8 +123,12 @@ class Optimizers:
         #: Running mean of each parameter; empty where the settings ask for none.
         self.averages: dict[str, Tensor] = {}
 
-    def step(self, step: int, factor: float) -> None:
-        """Update number `step`, from 0, by the gradients, at `factor` of the full learning rates."""
+    def step(self, step: int, factor: float, keep: Tensor | None = None) -> None:
+        """Update number `step`, from 0, by the gradients, at `factor` of the full learning rates.
+
+        keep: a boolean on the parameters' device; where it is false, weights and state stay as they are, whatever the
+        gradients hold, and nobody waits to read it. None: true.
+        """
         if self.muon is not None:
             now = momentum(
                 step,
@@ -136,12 +140,18 @@ class Optimizers:
         for optimizer in self.all:
             for group in optimizer.param_groups:
                 group["lr"] = group["full_lr"] * factor
+            if isinstance(optimizer, Muon):
+                optimizer.keep = keep
+            elif keep is not None:
+                # torch's fused kernels take it so from GradScaler: above zero, they leave everything as it is.
+                optimizer.found_inf = 1.0 - keep.float()  # type: ignore[attr-defined]
             optimizer.step()
         if self.settings.average is not None:
-            self._average(1 - self.settings.average)
+            share = 1 - self.settings.average
+            self._average(share if keep is None else share * keep)
 
     @torch.no_grad()
-    def _average(self, share: float) -> None:
+    def _average(self, share: float | Tensor) -> None:
         for parameter, name in self.names.items():
             if name in self.averages:
                 self.averages[name].lerp_(parameter, share)

@@ -16,7 +16,7 @@ from firn.core.errors import FormatError
 from firn.core.files import atomic_write
 from firn.core.hashing import fingerprint
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,8 @@ class TrainResult:
     target, mean over the last twentieth of the steps. validation: source -> what was measured over all held-out text
     (`bits_per_byte`, or an encoder's `hidden_tokens`). samples: prompt and completion. weights: SHA-256 over names
     and values of all parameters; equal for equal runs on one machine. files: name -> SHA-256 of what is in model/.
-    bad: updates left out as not finite. runtime, seconds: how and how long it was computed.
+    bad: updates left out. rewinds: times that
+    training went back, and the windows left out since. runtime, seconds: how and how long it was computed.
     """
 
     steps: int
@@ -40,6 +41,7 @@ class TrainResult:
     weights: str
     files: dict[str, str]
     bad: list[dict[str, Any]]
+    rewinds: list[dict[str, Any]]
     runtime: dict[str, Any]
     seconds: float
 

@@ -6,14 +6,14 @@ import os
 import platform
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import torch
 
 from firn.core.errors import ResumeError
 from firn.core.memory import freed_memory_kept
-from firn.model.precision import native_bf16
+from firn.model.precision import DTYPES, Precision, resolve
 
 
 @dataclass(frozen=True)
@@ -21,32 +21,35 @@ class Runtime:
     """What the bits of the weights depend on besides settings and data.
 
     device: `cpu`, `cuda` or `mps`. name: the device's own name. precision: of the matrix products. threads: on CPU.
+    compile: whether the model's blocks are compiled.
     """
 
     device: Literal["cpu", "cuda", "mps"]
     name: str
-    precision: Literal["fp32", "bf16"]
+    precision: Precision
     threads: int
     library: str
+    compile: bool = False
 
     @property
     def dtype(self) -> torch.dtype:
         """The type that matrix products are computed in."""
-        return torch.bfloat16 if self.precision == "bf16" else torch.float32
+        return DTYPES[self.precision]
 
     def to_json(self) -> dict[str, Any]:
         """As a checkpoint records it."""
         return asdict(self)
 
 
-def choose(precision: Literal["auto", "fp32", "bf16"], device: str | None = None) -> Runtime:
-    """The runtime for this machine: the given device, else CUDA, MPS, CPU in this order."""
+def choose(precision: Precision | Literal["auto"], device: str | None = None) -> Runtime:
+    """The runtime for this machine, uncompiled: the given device, else CUDA, MPS, CPU in this order.
+
+    Raises RecipeError where the device does not compute in this precision.
+    """
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     kind: Any = torch.device(device).type
-    if precision == "auto":
-        precision = "bf16" if native_bf16(kind) else "fp32"
-    return Runtime(kind, device_name(kind), precision, torch.get_num_threads(), torch.__version__)
+    return Runtime(kind, device_name(kind), resolve(precision, kind), torch.get_num_threads(), torch.__version__)
 
 
 def resume(saved: Mapping[str, Any], device: str | None = None) -> tuple[Runtime, str | None]:
@@ -55,13 +58,13 @@ def resume(saved: Mapping[str, Any], device: str | None = None) -> tuple[Runtime
     Raises ResumeError where the checkpoint's kind of device is not here.
     """
     runtime = Runtime(**saved)
-    here = choose(runtime.precision, device or runtime.device)
-    if not _is_available(here.device):
+    if not _is_available(device or runtime.device):
         raise ResumeError(
             f"the run began on {runtime.device}, which this machine has not",
             key="device",
             mend="go on where it began, or name the device to go on with",
         )
+    here = choose(runtime.precision, device or runtime.device)
     differing = [
         f"{key} {was} -> {now}"
         for key, was, now in (
@@ -71,7 +74,7 @@ def resume(saved: Mapping[str, Any], device: str | None = None) -> tuple[Runtime
         if was != now
     ]
     warning = f"the run goes on, but not bit for bit: {', '.join(differing)}" if differing else None
-    return Runtime(here.device, here.name, runtime.precision, runtime.threads, here.library), warning
+    return replace(here, threads=runtime.threads, compile=runtime.compile), warning
 
 
 def device_name(device: str) -> str:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field, field_validator
 
 from firn.core.settings import Settings
 from firn.tokens.mixture import StageSettings
 from firn.tokens.objectives import ObjectiveSettings
+from firn.train.guard import GuardSettings
 from firn.train.schedule import ScheduleSettings
+from firn.train.stop import duration
 
 
 class OptimizerSettings(Settings):
@@ -67,6 +69,8 @@ class OptimizerSettings(Settings):
 class TrainSettings(ObjectiveSettings):
     """One training run. All of it enters the weights."""
 
+    model_config = ConfigDict(populate_by_name=True)
+
     steps: int = Field(default=1000, ge=1)
     """Optimizer steps."""
     window: int = Field(default=256, ge=1)
@@ -79,11 +83,18 @@ class TrainSettings(ObjectiveSettings):
     """Windows per forward pass; the batch is accumulated from them. None: the whole batch at once."""
     seed: int = Field(default=0, ge=0)
     """Of the initial weights and the order of windows."""
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Arithmetic of the matrix products. auto: bf16 where the processor computes in it natively, else fp32; the choice
-    is recorded with the first checkpoint and kept."""
-    bad_steps: int = Field(default=3, ge=1)
-    """How many steps in a row may have a loss or gradient that is not finite before training gives up."""
+    precision: Literal["auto", "fp32", "bf16", "fp16", "fp8"] = "auto"
+    """Arithmetic of the matrix products; weights, norms and the loss are fp32 in all of them. auto: bf16 where the
+    processor computes in it natively, else fp32; the choice is recorded with the first checkpoint and kept. fp16: with
+    a scaled loss, for GPUs before Ampere. fp8: on GPUs of Ada's or Hopper's kind and later."""
+    compile: Literal["auto", "on", "off"] = "auto"
+    """Whether the model's blocks are compiled (torch.compile). auto: measured at the start of a run that is long enough
+    for it to pay; the choice is recorded and kept. Where it fails they are not, and the run says so."""
+    start: str | None = Field(default=None, alias="from")
+    """RUN@STEP, or RUN for its newest checkpoint: weights and optimizer state of another run's checkpoint, from which
+    this one begins with a schedule of its own: an annealing, or a branch. null: random weights, or `model.from`."""
+    guard: GuardSettings = GuardSettings()
+    """Which updates are left out, and what follows."""
     optimizer: OptimizerSettings = OptimizerSettings()
     """Which optimizer updates what, and how fast."""
     schedule: ScheduleSettings = ScheduleSettings()
@@ -93,6 +104,39 @@ class TrainSettings(ObjectiveSettings):
     def stages(self) -> tuple[StageSettings, ...]:
         """The stages of the batch plan that these settings ask for."""
         return (StageSettings(window=self.window, batch=self.batch, tokens=self.steps * self.window * self.batch),)
+
+
+class WandbSettings(Settings):
+    """A run at Weights & Biases (the package wandb). Its key comes from the environment or `wandb login`."""
+
+    project: str
+    """The project that the run belongs to."""
+    entity: str | None = None
+    """User or team; null: the account's own."""
+    name: str | None = None
+    """Name of the run; null: one is drawn."""
+    mode: Literal["online", "offline"] = "online"
+    """offline: into the training's folder, to be sent by `wandb sync`."""
+
+
+class TrackioSettings(Settings):
+    """A run in trackio (the package trackio), which keeps its records on this machine or in a Hugging Face space."""
+
+    project: str
+    """The project that the run belongs to."""
+    name: str | None = None
+    """Name of the run; null: one is drawn."""
+    space: str | None = None
+    """The Hugging Face space that shows it; null: this machine."""
+
+
+class PricesSettings(Settings):
+    """What the machine costs."""
+
+    dollars_per_hour: float | None = Field(default=None, ge=0)
+    """Rent; null: unknown."""
+    watts: float | None = Field(default=None, ge=0)
+    """Power that it draws in training; null: unknown."""
 
 
 class WatchSettings(Settings):
@@ -106,7 +150,30 @@ class WatchSettings(Settings):
     """Steps between checkpoints."""
     keep: int = Field(default=2, ge=1)
     """Newest checkpoints that are kept."""
+    keep_every: int | None = Field(default=None, ge=1)
+    """Checkpoints after a multiple of so many steps are kept for good, to branch from them; null: none."""
+    keep_best: bool = False
+    """Whether the checkpoint with the lowest held-out figure stays, of those taken right after a validation."""
+    time_limit: str | None = None
+    """Time after which a run saves and stops with exit code 75, as 3h, 90m or 1h30m; the same command goes on. It is
+    looked at after each step: leave a scheduler's limit some minutes for the last checkpoint. null: none."""
+    groups_every: int = Field(default=50, ge=0)
+    """Steps between measurements of gradient norm and size of update by group of parameters; 0: never. Such a step
+    holds one more copy of the weights."""
     prompts: tuple[str, ...] = ()
     """What the model completes at each validation."""
     sample_tokens: int = Field(default=48, ge=1)
     """Tokens per completion."""
+    wandb: WandbSettings | None = None
+    """Send the records to Weights & Biases as well; null: do not."""
+    trackio: TrackioSettings | None = None
+    """Send the records to trackio as well; null: do not."""
+    prices: PricesSettings | None = None
+    """What the machine costs, to show dollars and kWh so far; null: unknown."""
+
+    @field_validator("time_limit")
+    @classmethod
+    def _is_a_duration(cls, value: str | None) -> str | None:
+        if value is not None:
+            duration(value)
+        return value

@@ -1,0 +1,103 @@
+"""Where training begins, when not at random weights: a model's folder, or a checkpoint of another run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+
+from firn.core.errors import FormatError, InputError, RecipeError
+from firn.core.hashing import fingerprint, hash_file
+from firn.core.inputs import external
+from firn.core.store import Manifest
+from firn.model.build import Model, Shape, load
+from firn.train.optim import Optimizers
+from firn.train.settings import OptimizerSettings
+
+#: Settings that say which state an optimizer keeps.
+_STATE = ("matrices", "row_beta", "average")
+
+
+@dataclass(frozen=True)
+class Start:
+    """identity: of what is loaded, by its content. load: puts it into a model and its optimizers."""
+
+    identity: str
+    load: Callable[[Model, Optimizers], None]
+
+
+def from_folder(folder: Path) -> Start:
+    """The weights of a Hugging Face folder; the optimizers begin anew. Raises InputError where it has none."""
+    files = sorted([folder / "config.json", *folder.glob("*.safetensors")])
+    identity = fingerprint([[file.name, external(file).identity] for file in files])
+
+    def put(model: Model, _: Optimizers) -> None:
+        _copy(dict(load(folder).named_parameters()), model, str(folder))
+
+    return Start(identity, put)
+
+
+def from_checkpoint(training: Path, step: int | None, shape: Shape, optimizer: OptimizerSettings) -> Start:
+    """Weights and optimizer state after `step` steps of a training, in its folder; None: its newest checkpoint.
+
+    Raises InputError where there is no such checkpoint, FormatError where it is damaged, RecipeError where it is of
+    another model or its optimizers keep other state.
+    """
+    there = {int(file.parent.name[5:]): file for file in training.glob("checkpoints/step-*/manifest.json")}
+    if not there or (step is not None and step not in there):
+        kept = ", ".join(map(str, sorted(there))) or "none"
+        raise InputError(
+            f"the run has no checkpoint of step {step}" if step is not None else "the run has no checkpoint",
+            where=str(training),
+            key="train.from",
+            mend=f"there are: {kept}; watch.keep and watch.checkpoint_every of that run say which stay",
+        )
+    file = there[max(there) if step is None else step]
+    manifest = Manifest.from_json(file.read_bytes())
+    if manifest is None or manifest.settings is None:
+        raise FormatError("the checkpoint's manifest is torn", where=str(file), mend="begin from another checkpoint")
+    saved = manifest.settings
+    theirs, ours = saved["model"], {**shape.model_dump(mode="json"), "vocab_size": saved["model"]["vocab_size"]}
+    for name in sorted(ours.keys() | theirs.keys()):
+        if ours.get(name) != theirs.get(name):
+            raise RecipeError(
+                f"the checkpoint's model has {theirs.get(name)}, this one {ours.get(name)}",
+                where=str(file.parent),
+                key=f"model.{name}",
+                mend="take the section `model` from that run's recipe.yaml; from another shape only `model.from` begins",
+            )
+    for name in _STATE:
+        before, now = saved["train"]["optimizer"].get(name), getattr(optimizer, name)
+        if before != now:
+            raise RecipeError(
+                f"the checkpoint's optimizers have {before}, these {now}, which keep other state",
+                where=str(file.parent),
+                key=f"train.optimizer.{name}",
+                mend="set it as it was, or begin from the finished model alone: model.from",
+            )
+
+    def put(model: Model, optimizers: Optimizers) -> None:
+        for entry in manifest.files.values():
+            with (training / entry.path).open("rb") as stream:
+                if hash_file(stream) != entry.hash:
+                    raise FormatError(
+                        "is not what was written", where=entry.path, mend="begin from another checkpoint of the run"
+                    )
+        _copy(load_file(training / manifest.files["model"].path), model, str(file.parent))
+        state = load_file(training / manifest.files["state"].path)
+        prefix = "optimizer/"
+        optimizers.load_state({name[len(prefix) :]: state[name] for name in state if name.startswith(prefix)})
+
+    return Start(fingerprint(sorted(entry.hash for entry in manifest.files.values())), put)
+
+
+@torch.no_grad()
+def _copy(weights: dict[str, torch.Tensor], model: Model, where: str) -> None:
+    for name, parameter in model.named_parameters():
+        if name not in weights or weights[name].shape != parameter.shape:
+            found = list(weights[name].shape) if name in weights else "none"
+            raise FormatError(f"the tensor is {found}, not {list(parameter.shape)}", where=where, key=name)
+        parameter.copy_(weights[name])
