@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from firn.cli import sources
+from firn.cli import quality, sources
 from firn.core.errors import FirnError
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ app = typer.Typer(
 )
 
 app.add_typer(sources.app, name="sources")
+app.add_typer(quality.app, name="quality")
 
 RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe: a YAML file.", show_default=False)]
 Overrides = Annotated[

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from firn.core.errors import InputError, RecipeError
 from firn.core.stage import Quiet, execute
 from firn.core.store import Manifest, Store
+from firn.data.quality.evaluate import evaluate
 from firn.data.quality.linear import LinearModel
 from firn.data.quality.settings import QualitySettings, TrainingSettings
 from firn.data.quality.stage import RULE, Input, judge, places, score_tasks
@@ -212,6 +213,15 @@ def test_a_classifier_scores_as_transformers_does(tmp_path: Path, batch: int) ->
     found = scores(engine)
     assert [value for value, r in zip(found, UNLIKE, strict=True) if r["text"]] == pytest.approx(expected, abs=1e-5)
     assert math.isfinite(found[2])
+
+
+def test_a_classifier_is_evaluated_as_it_is_used(tmp_path: Path) -> None:
+    folder = classifier(tmp_path / "grade", 1)
+    good, bad = write(tmp_path, True, 12), write(tmp_path, False, 12)
+    found = evaluate(folder, positive=good, negative=bad)
+    values = {kind: [by_hand(folder, text(kind, n))[0].item() for n in range(12)] for kind in (True, False)}
+    pairs = [a > b for a in values[True] for b in values[False]]
+    assert (found.documents, found.bins, found.auc) == (24, [], pytest.approx(sum(pairs) / len(pairs)))
 
 
 def test_of_several_labels_one_is_the_score(tmp_path: Path) -> None:

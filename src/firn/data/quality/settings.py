@@ -78,6 +78,8 @@ class QualitySettings(ClassifierSettings, DecisionSettings):
             raise ValueError(f"model {self.model} needs `{needed}` and takes no `{other}`")
         if self.keep is not None and self.at_least is not None:
             raise ValueError("give `keep` or `at_least`, not both")
-        if self.model == "linear" and (given := self.model_fields_set & set(ClassifierSettings.model_fields)):
-            raise ValueError(f"{', '.join(sorted(given))}: only model hf takes that")
+        fields = ClassifierSettings.model_fields
+        changed = [name for name in fields if getattr(self, name) != fields[name].default]
+        if self.model == "linear" and changed:
+            raise ValueError(f"only model hf takes {', '.join(changed)}")
         return self
