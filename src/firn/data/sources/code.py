@@ -1,63 +1,42 @@
-"""The source `code`: source files of repositories and folders.
+"""The source `code`: source files of folders, git repositories, archives, and tables as The Stack has them.
 
 Every file is a row of the ledger, but what is hidden (`.git`) or made by running (`__pycache__`) is passed over. Files
-that the name rules out are not opened: `code.link` (a symbolic link), `code.vendored`, `code.tests`, `code.not_source`
-(no suffix of a programming language), `code.generated_name`, `code.too_large`. Of those that are read, `code.binary`
-and `code.no_text` leave. What a text says, that it is generated for one, is for the rules of a preset to judge.
+that the name rules out are not opened: `code.link` (a symbolic link), `code.submodule`, `code.outside` (a name that
+leads out of its archive), `code.vendored`, `code.tests`, `code.not_source` (no name of a programming language's),
+`code.generated_name`, `code.too_large`. Of those that are read, `code.binary`, `code.not_source` (by its content),
+`code.license` (where only permissive licences are wanted) and `code.no_text` leave. What a text says, that it is
+generated for one, is for the rules of a preset to judge.
 """
 
 from __future__ import annotations
 
-import codecs
-import io
 import os
 import re
 import sysconfig
-import tokenize
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
-from pathlib import PurePosixPath
-from typing import Literal
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO, Literal
 
 from pydantic import Field
 
 from firn.core.errors import InputError
-from firn.core.hashing import document_id
-from firn.core.settings import Settings
+from firn.core.files import Files
+from firn.core.inputs import External
 from firn.core.stage import Stage, Task, Work
-from firn.data import charset
-from firn.data.raw import Pattern, Rows, extra, grouping
+from firn.data.code import git, items, licenses, packed
+from firn.data.code.items import CodeSettings, Item
+from firn.data.compressed import Damaged
+from firn.data.markup import archive
+from firn.data.markup.work import MarkupError
+from firn.data.raw import Rows, extra
 from firn.data.sources.listing import Found, Rule, below, bundles, files_of, unique
 
 #: The path that names the standard library of the Python that runs firn, without its tests.
 STDLIB = "stdlib:"
-
-#: Suffix -> language, by the names of linguist.
-LANGUAGES = {
-    "ada": "Ada", "adb": "Ada", "ads": "Ada", "agda": "Agda", "asm": "Assembly", "s": "Assembly", "bash": "Shell",
-    "bat": "Batchfile", "c": "C", "h": "C", "cc": "C++", "cpp": "C++", "cxx": "C++", "hh": "C++", "hpp": "C++",
-    "cl": "OpenCL", "clj": "Clojure", "cmake": "CMake", "coffee": "CoffeeScript", "cs": "C#", "css": "CSS",
-    "cu": "Cuda", "cuh": "Cuda", "d": "D", "dart": "Dart", "el": "Emacs Lisp", "elm": "Elm", "erl": "Erlang",
-    "ex": "Elixir", "exs": "Elixir", "f": "Fortran", "f90": "Fortran", "f95": "Fortran", "fs": "F#", "glsl": "GLSL",
-    "go": "Go", "gradle": "Gradle", "groovy": "Groovy", "hs": "Haskell", "idr": "Idris", "java": "Java",
-    "jl": "Julia", "js": "JavaScript", "jsx": "JavaScript", "kt": "Kotlin", "lean": "Lean", "lhs": "Haskell",
-    "lisp": "Common Lisp", "lua": "Lua", "m": "Objective-C", "mjs": "JavaScript", "ml": "OCaml", "mli": "OCaml",
-    "nim": "Nim", "nix": "Nix", "pas": "Pascal", "php": "PHP", "pl": "Perl", "pm": "Perl", "proto": "Protocol Buffer",
-    "ps1": "PowerShell", "py": "Python", "pyi": "Python", "pyx": "Cython", "r": "R", "rb": "Ruby", "rkt": "Racket",
-    "rs": "Rust", "sc": "Scala", "scala": "Scala", "scm": "Scheme", "sh": "Shell", "sol": "Solidity", "sql": "SQL",
-    "sv": "SystemVerilog", "swift": "Swift", "tcl": "Tcl", "tex": "TeX", "ts": "TypeScript", "tsx": "TypeScript",
-    "v": "Verilog", "vb": "Visual Basic", "vhd": "VHDL", "vim": "Vim Script", "vue": "Vue", "zig": "Zig",
-}  # fmt: skip
-
-_VENDORED = {"node_modules", "vendor", "vendored", "third_party", "third-party", "site-packages", "dist-packages"}
-_TESTS = {"test", "tests", "__tests__", "testdata"}
-_TEST_FILE = re.compile(r"^test_|_(?:test|spec)$|\.(?:test|spec)$|^conftest$")
-_GENERATED_NAME = re.compile(
-    r"\.min\.(?:js|css)$|_pb2(?:_grpc)?\.pyi?$|\.pb\.(?:go|cc|h)$|\.g\.dart$|\.designer\.cs$", re.I
-)
-_LICENSE = re.compile(r"SPDX-License-Identifier:\s*([A-Za-z0-9.+-]+(?: (?:AND|OR|WITH) [A-Za-z0-9.+-]+)*)")
-_HEAD = 4096
+_TABLES = (".parquet", ".arrow")
 # What lies in the library's folder and is not the library: other people's packages, tests, files about this build; and
 # the tables of character sets, which a program made.
 _NOT_STDLIB = re.compile(
@@ -66,37 +45,86 @@ _NOT_STDLIB = re.compile(
 )
 
 
-class CodeSettings(Settings):
-    """What changes the documents of source files."""
-
-    group: Pattern | None = None
-    """Regular expression on the file's name, which begins with the repository's: its first group, or the whole match,
-    names what must stay together in training or in validation. None, or no match: the repository."""
-    tests: bool = False
-    """Whether tests are taken too."""
-    max_bytes: int = Field(default=1 << 20, ge=1)
-    """Largest file, in bytes (The Stack: 1 MB)."""
-
-
 class CodeSource(CodeSettings):
-    """Source files of repositories and folders."""
+    """Source files of folders, git repositories, archives, and tables of files."""
 
     kind: Literal["code"] = "code"
     paths: tuple[str, ...] = Field(min_length=1)
-    """Folders, each a repository or full of them, files or patterns. `stdlib:` is the standard library of the Python
-    that runs firn, without its tests."""
+    """Folders, each a repository or full of them, files or patterns; bare git repositories; archives
+    (`*.tar.gz`, `*.zip`), each a repository; tables of source files (`the-stack/*.parquet`). `stdlib:` is the standard
+    library of the Python that runs firn, without its tests."""
+    revision: str | None = None
+    """Branch, tag or commit that git repositories are read at. None: bare ones at HEAD, others as their files lie."""
 
 
 def tasks(name: str, source: CodeSource) -> list[Task]:
-    """Shards of files that are put together by the hashes of their names. Raises InputError."""
+    """Shards: of files that are put together by the hashes of their names, and of what is packed. Raises InputError."""
     own = CodeSettings(**{key: getattr(source, key) for key in CodeSettings.model_fields})
-    files = unique(f for path in source.paths for f in _files_of(path) if "/__pycache__/" not in f.name)
-    shards = []
-    for bits, found in bundles([replace(file, rule=_left_out(file, own)) for file in files]):
-        rows = [[file.name, _repository(file), file.rule] for file in found]
+    shards, loose, seen = [], list[Found](), dict[str, str]()
+    for path in source.paths:
+        if (found := _git(path, source.revision)) is not None:
+            commit = git.commit(found, source.revision or "HEAD")
+            input = External(str(found.folder), found.name, commit, _packed_bytes(found.folder))
+            shards.append(Task(STAGE, own, (input,), f"{name}/{found.name}", extra(name, commit=commit)))
+            _once(seen, found.name, path)
+        elif archive.is_archive(path) or path.lower().endswith(_TABLES):
+            for file in files_of(path):
+                _once(seen, file.name, file.path)
+                form = "archive" if archive.is_archive(file.name) else "table"
+                more = extra(name, **{form: file.name})
+                shards.append(Task(STAGE, own, (file.external(),), f"{name}/{file.name}", more))
+        else:
+            loose += [file for file in _files_of(path) if "/__pycache__/" not in file.name]
+    return [*_loose(name, unique(loose), own), *shards]
+
+
+def _once(seen: dict[str, str], name: str, path: str) -> None:
+    if seen.setdefault(name, path) != path:
+        raise InputError(f"has the same name as {seen[name]}: {name}", where=path, mend="make two sources of them")
+
+
+def _git(path: str, revision: str | None) -> git.Repository | None:
+    """The git repository that a path names, if its objects are to be read and not the files beside them."""
+    if path == STDLIB or not Files(path).is_local:
+        return None
+    found = git.repository(os.path.expanduser(path))
+    return found if found and (revision is not None or found.folder.name != ".git") else None
+
+
+def _packed_bytes(folder: Path) -> int:
+    return sum(pack.stat().st_size for pack in (folder / "objects" / "pack").glob("*.pack"))
+
+
+def _loose(name: str, files: Sequence[Found], own: CodeSettings) -> Iterator[Task]:
+    """Shards of files in folders; with imports in order, of whole repositories."""
+    repositories = {file.name: _repository(file) for file in files}
+    notices: dict[str, dict[str, str]] = {}
+    for file in files:
+        if licenses.is_notice(file.name) and not file.link and file.bytes <= licenses.MAX_BYTES:
+            repository = repositories[file.name]
+            text = (Files(file.path).read("") or b"").decode("utf-8", "replace")
+            notices.setdefault(repository, {})[_within(file.name, repository)] = text
+    folders = {repository: licenses.of_folders(texts) for repository, texts in notices.items()}
+    judged = []
+    for file in files:
+        rule = ("link",) if file.link else items.ruled_out(file.name, file.bytes, own)
+        judged.append(replace(file, rule=rule))
+    for bits, found in _whole(judged, repositories) if own.order == "imports" else bundles(judged):
+        rows = [[file.name, repositories[file.name], file.rule] for file in found]
+        known = {key: folders[key] for key in sorted({repositories[file.name] for file in found}) if folders.get(key)}
+        known |= {"cpython": {"": "PSF-2.0"}} if any(file.root == STDLIB for file in found) else {}
         inputs = tuple(file.external() for file in found if file.rule is None)
-        shards.append(Task(STAGE, own, inputs, f"{name}/{bits}", extra(name, files=rows)))
-    return shards
+        yield Task(STAGE, own, inputs, f"{name}/{bits}", extra(name, files=rows, licenses=known))
+
+
+def _whole(files: Sequence[Found], repositories: Mapping[str, str]) -> Iterator[tuple[str, list[Found]]]:
+    """Shards as `bundles` makes them, of whole repositories."""
+    together: dict[str, list[Found]] = {}
+    for file in files:
+        together.setdefault(repositories[file.name], []).append(file)
+    sizes = {key: sum(file.bytes for file in found if file.rule is None) for key, found in together.items()}
+    for bits, units in bundles([Found("", "", key, size) for key, size in sizes.items()]):
+        yield bits, [file for unit in units for file in together[unit.name]]
 
 
 def _files_of(path: str) -> Iterator[Found]:
@@ -137,75 +165,53 @@ def _is_repository(folder: str) -> bool:
     return os.path.exists(os.path.join(folder, ".git"))
 
 
-def _left_out(file: Found, settings: CodeSettings) -> Rule | None:
-    """The rule by which a file's name or size rules it out, with what it measured and its bound."""
-    path = PurePosixPath(file.name)
-    folders = {part.lower() for part in path.parts[1:-1]}
-    if file.link:
-        return ("link",)
-    if folders & _VENDORED:
-        return ("vendored",)
-    if path.suffix[1:].lower() not in LANGUAGES:
-        return ("not_source",)
-    if not settings.tests and (folders & _TESTS or _TEST_FILE.search(path.stem.lower())):
-        return ("tests",)
-    if _GENERATED_NAME.search(path.name):
-        return ("generated_name",)
-    if file.bytes > settings.max_bytes:
-        return ("too_large", file.bytes, settings.max_bytes)
-    return None
+def _within(name: str, repository: str) -> str:
+    return name.removeprefix(repository).lstrip("/")
 
 
 def run(work: Work) -> None:
     """Read the files of one shard."""
-    rows, inputs = Rows(work, "code"), iter(range(len(work.inputs)))
-    for name, repository, rule in work.extra["files"]:
-        index = None if rule else next(inputs)
-        if not rows.enter(name):
-            continue
-        if index is not None:
-            _read(rows, name, repository, work.local(index).read_bytes(), work.settings)
+    rows, own = Rows(work, "code"), work.settings
+    name = work.inputs[0].name if work.inputs and isinstance(work.inputs[0], External) else ""
+    passed: Counter[str] = Counter()
+    try:
+        if "commit" in work.extra:
+            found = git.Repository(work.local(), name)
+            items.end(rows, packed.of_git(found, work.extra["commit"], own), own)
+        elif "archive" in work.extra:
+
+            def stream() -> BinaryIO:
+                return open(work.local(), "rb") if name.lower().endswith(".zip") else work.stream()
+
+            items.end(rows, packed.of_archive(stream, name, own, passed), own)
+        elif "table" in work.extra:
+            with work.stream() as table:
+                items.end(rows, packed.of_table(table, name, own), own)
         else:
-            rows.remove(*rule)
+            items.end(rows, _in_folders(work), own)
+    except (git.Unreadable, MarkupError, Damaged) as error:
         rows.leave()
-        work.advance(1, 0 if index is None else work.inputs[index].bytes)
+        if rows.enter(name):
+            rows.fail(f"cannot be read on: {error}")
+    if passed:
+        work.note("passed_over", dict(sorted(passed.items())))
     rows.close()
 
 
-def _read(rows: Rows, name: str, repository: str, data: bytes, settings: CodeSettings) -> None:
-    """End the row of a file."""
-    path = PurePosixPath(name)
-    id = document_id(name, 0, data)
-    if b"\0" in data[: _HEAD * 2] and not data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        rows.remove("binary", id=id)
-        return
-    text, encoding = _decode(data, path.suffix)
-    license = _LICENSE.search(text[:_HEAD])
-    rows.keep(
-        id,
-        text,
-        grouping(settings.group, name, repository),
-        {
-            "charset": encoding,
-            "language": LANGUAGES[path.suffix[1:].lower()],
-            "path": name.removeprefix(repository).lstrip("/"),
-            "repository": repository,
-        },
-        license=license[1] if license else None,
-    )
+def _in_folders(work: Work) -> Iterator[Item]:
+    inputs = iter(range(len(work.inputs)))
+    known = work.extra["licenses"]
+    for name, repository, given in work.extra["files"]:
+        rule: Rule | None = tuple(given) if given else None
+        index = None if rule else next(inputs)
+        path = _within(name, repository)
+        license = licenses.of_file(path, known.get(repository, {}))
+        size = 0 if index is None else work.inputs[index].bytes
+
+        def read(index: int | None = index) -> bytes:
+            return work.local(index or 0).read_bytes()
+
+        yield Item(name, name, repository, path, rule, read, size, license)
 
 
-def _decode(data: bytes, suffix: str) -> tuple[str, str]:
-    """Text and encoding: as the file's first lines declare it, where it is Python (PEP 263), or else by its bytes."""
-    if suffix in (".py", ".pyi", ".pyx"):
-        try:
-            encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
-            if charset.codec(encoding):  # Python knows others, which are no character sets
-                return data.decode(encoding), encoding.removesuffix("-sig")
-        except (SyntaxError, UnicodeDecodeError):
-            pass
-    found = charset.decode(data, html=False)
-    return found.text, found.charset
-
-
-STAGE = Stage("read", 1, run, ledger=True)
+STAGE = Stage("read", 2, run, ledger=True)

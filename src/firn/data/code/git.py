@@ -1,0 +1,249 @@
+"""Files of a git repository at a commit, read out of its objects; nothing is checked out, and nothing of it is run.
+
+The repository is hostile. Git is never run in it: it works in an empty repository of our own, which has the other one's
+objects and neither its configuration, hooks, attributes, replacements nor remotes. Branches and tags are read here.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import resource
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO
+
+from firn.core.errors import InputError
+
+#: Most files of a commit; a tree may name itself again and again.
+MAX_FILES = 500_000
+#: Address space of a git process, in bytes.
+_MEMORY = 4 << 30
+_MAX_REFS = 16 << 20
+_HASH = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+_REF = re.compile(r"refs/[A-Za-z0-9][\w.+@/-]*")
+_MAX_PATH = 4096
+_SETTINGS = tuple(
+    part
+    for setting in (
+        "core.hooksPath=/dev/null", "core.fsmonitor=false", "core.attributesFile=/dev/null", "protocol.allow=never",
+        "core.deltaBaseCacheLimit=32m", "core.packedGitLimit=256m", "core.packedGitWindowSize=16m", "gc.auto=0",
+    )
+    for part in ("-c", setting)
+)  # fmt: skip
+
+
+class Unreadable(Exception):
+    """A file, or the rest of a repository, cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A file of a commit. mode: as git writes it; `120000` is a symbolic link, `160000` a submodule."""
+
+    path: str
+    mode: str
+    hash: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A repository's own folder, `.git` or a bare one. name: of the repository."""
+
+    folder: Path
+    name: str
+
+
+def repository(path: str | Path) -> Repository | None:
+    """The repository that a folder is, or has in `.git`; None where it is none."""
+    path = Path(path)
+    for folder, name in ((path, path.name.removesuffix(".git")), (path / ".git", path.name)):
+        if (folder / "HEAD").is_file() and (folder / "objects").is_dir():
+            return Repository(folder, name or "root")
+    return None
+
+
+def commit(found: Repository, revision: str) -> str:
+    """The hash of the commit that a hash, branch, tag or `HEAD` stands for. Raises InputError."""
+    where, mend = str(found.folder), "name a branch, a tag or a commit's whole hash"
+    if (found.folder / "objects" / "info" / "alternates").exists():
+        raise InputError(
+            "borrows the objects of another repository, which are not read",
+            where=where,
+            mend="make a whole copy of it: `git clone --bare --no-local`",
+        )
+    hash = _resolved(found.folder, revision)
+    try:
+        if hash is not None:
+            with opened(found, hash) as git:
+                # A tag may stand for a commit; what stands for a tree or a file is no commit.
+                return git.ask("rev-parse", "--verify", "--quiet", f"{hash}^{{commit}}").strip()
+    except Unreadable:
+        pass
+    raise InputError(f"has no branch, tag or commit {revision!r}", where=where, key="revision", mend=mend)
+
+
+def _resolved(folder: Path, revision: str) -> str | None:
+    if _HASH.fullmatch(revision):
+        return revision
+    packed = _packed(folder)
+    names = (
+        [revision]
+        if revision == "HEAD"
+        else [revision, f"refs/tags/{revision}", f"refs/heads/{revision}", f"refs/remotes/{revision}"]
+    )
+    for name in names:
+        for _ in range(5):  # a name may stand for another name
+            if name != "HEAD" and (not _REF.fullmatch(name) or ".." in name):
+                break
+            said = _line(folder / name) or packed.get(name, "")
+            if _HASH.fullmatch(said):
+                return said
+            if not said.startswith("ref: "):
+                break
+            name = said.removeprefix("ref: ").strip()
+    return None
+
+
+def _line(path: Path) -> str:
+    try:
+        with open(path, "rb") as file:
+            return file.read(1024).split(b"\n")[0].decode("utf-8", "replace").strip()
+    except OSError:
+        return ""
+
+
+def _packed(folder: Path) -> dict[str, str]:
+    """The branches and tags of the file `packed-refs`."""
+    try:
+        with open(folder / "packed-refs", "rb") as file:
+            lines = file.read(_MAX_REFS).decode("utf-8", "replace").splitlines()
+    except OSError:
+        return {}
+    pairs = (line.split(" ", 1) for line in lines if line and line[0] not in "#^" and " " in line)
+    return {name: hash for hash, name in pairs}
+
+
+class Git:
+    """A repository opened for reading."""
+
+    def __init__(self, folder: str, objects: Path):
+        self._command = ["git", "--no-pager", f"--git-dir={folder}", *_SETTINGS]
+        self._environment = {
+            "PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "HOME": folder,
+            "GIT_OBJECT_DIRECTORY": str(objects), "GIT_ALLOW_PROTOCOL": "none", "GIT_NO_LAZY_FETCH": "1",
+            "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_ATTR_NOSYSTEM": "1",
+            "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", "GIT_NO_REPLACE_OBJECTS": "1",
+        }  # fmt: skip
+
+    @contextmanager
+    def run(self, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+        """A git process, ended when the block ends."""
+        try:
+            process = subprocess.Popen(
+                [*self._command, *arguments], env=self._environment, cwd="/",
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            )  # fmt: skip
+        except FileNotFoundError:
+            raise InputError("git is not installed", mend="install git, or name a folder or an archive") from None
+        if hasattr(resource, "prlimit"):
+            resource.prlimit(process.pid, resource.RLIMIT_AS, (_MEMORY, _MEMORY))
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.communicate()
+
+    def ask(self, *arguments: str) -> str:
+        """What a command prints. Raises Unreadable where it fails."""
+        with self.run(*arguments) as process:
+            assert process.stdout is not None
+            out = process.stdout.read(1 << 20)
+            if process.wait() != 0:
+                raise Unreadable(f"git {arguments[0]} failed")
+        return out.decode("utf-8", "replace")
+
+    def date(self, commit: str) -> datetime | None:
+        """When a commit was made, by its committer."""
+        found = re.search(r"^committer .*> (\d{1,12}) [+-]\d{4}$", self.ask("cat-file", "commit", commit), re.MULTILINE)
+        try:
+            return datetime.fromtimestamp(int(found[1]), UTC) if found and int(found[1]) else None
+        except (ValueError, OverflowError, OSError):
+            return None
+
+    def entries(self, commit: str) -> Iterator[Entry]:
+        """All files of a commit, in git's order. Raises Unreadable."""
+        with self.run("ls-tree", "-r", "-l", "-z", "--full-tree", commit) as process:
+            assert process.stdout is not None
+            for count, line in enumerate(_split(process.stdout), 1):
+                about, _, path = line.partition(b"\t")
+                mode, _, hash, size = about.decode().split()
+                if count > MAX_FILES:
+                    raise Unreadable(f"more than {MAX_FILES} files in one commit")
+                yield Entry(path.decode("utf-8", "backslashreplace"), mode, hash, int(size) if size.isdigit() else 0)
+            if process.wait() != 0:
+                raise Unreadable("its list of files breaks off")
+
+    @contextmanager
+    def contents(self) -> Iterator[Contents]:
+        """A reader of files."""
+        with self.run("cat-file", "--batch") as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            yield Contents(process.stdin, process.stdout)
+
+
+class Contents:
+    """Files by their hashes."""
+
+    def __init__(self, asks: IO[bytes], answers: IO[bytes]):
+        self._asks, self._answers = asks, answers
+
+    def read(self, hash: str, limit: int) -> bytes:
+        """A file of at most `limit` bytes. Raises Unreadable where it is missing, damaged, or longer."""
+        try:
+            self._asks.write(hash.encode() + b"\n")
+            self._asks.flush()
+        except BrokenPipeError:
+            raise Unreadable("git ended: an object is damaged, or takes too much memory") from None
+        about = self._answers.readline(1024).split()
+        if len(about) != 3:
+            raise Unreadable("the object is missing" if about[1:] == [b"missing"] else "the object cannot be read")
+        size = int(about[2])
+        if about[1] != b"blob" or size > limit:
+            while size >= 0 and (block := self._answers.read(min(size + 1, 1 << 20))):
+                size -= len(block)
+            raise Unreadable("the object is no file, or larger than it should be")
+        data = self._answers.read(size + 1)
+        if len(data) != size + 1:
+            raise Unreadable("the object breaks off")
+        return data[:size]
+
+
+def _split(stream: IO[bytes]) -> Iterator[bytes]:
+    """What stands before each NUL."""
+    rest = b""
+    while block := stream.read(1 << 16):
+        *lines, rest = (rest + block).split(b"\0")
+        if len(rest) > 16 * _MAX_PATH:
+            raise Unreadable("the name of a file is too long")
+        yield from lines
+
+
+@contextmanager
+def opened(found: Repository, hash: str) -> Iterator[Git]:
+    """The repository's objects, seen from an empty repository of our own. hash: of a commit, in the form they have."""
+    with tempfile.TemporaryDirectory(prefix="firn-git-") as folder:
+        for name in ("refs", "objects"):
+            (Path(folder) / name).mkdir()
+        (Path(folder) / "HEAD").write_text("ref: refs/heads/none\n")
+        wide = len(hash) == 64
+        config = f"[core]\n\trepositoryformatversion = {int(wide)}\n\tbare = true\n"
+        (Path(folder) / "config").write_text(config + ("[extensions]\n\tobjectformat = sha256\n" if wide else ""))
+        yield Git(folder, (found.folder / "objects").absolute())

@@ -1,0 +1,128 @@
+"""The language of a source file, by its name and, where that leaves a choice, by its content. Names are linguist's."""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePosixPath
+
+#: Suffix -> language, by the names of linguist.
+LANGUAGES = {
+    "ada": "Ada", "adb": "Ada", "ads": "Ada", "agda": "Agda", "asm": "Assembly", "s": "Assembly", "bash": "Shell",
+    "bat": "Batchfile", "c": "C", "h": "C", "cc": "C++", "cpp": "C++", "cxx": "C++", "hh": "C++", "hpp": "C++",
+    "cl": "OpenCL", "clj": "Clojure", "cmake": "CMake", "coffee": "CoffeeScript", "cs": "C#", "css": "CSS",
+    "cu": "Cuda", "cuh": "Cuda", "d": "D", "dart": "Dart", "el": "Emacs Lisp", "elm": "Elm", "erl": "Erlang",
+    "ex": "Elixir", "exs": "Elixir", "f": "Fortran", "f90": "Fortran", "f95": "Fortran", "fs": "F#", "glsl": "GLSL",
+    "go": "Go", "gradle": "Gradle", "groovy": "Groovy", "hs": "Haskell", "idr": "Idris", "java": "Java",
+    "jl": "Julia", "js": "JavaScript", "jsx": "JavaScript", "kt": "Kotlin", "lean": "Lean", "lhs": "Haskell",
+    "lisp": "Common Lisp", "lua": "Lua", "m": "Objective-C", "mjs": "JavaScript", "ml": "OCaml", "mli": "OCaml",
+    "nim": "Nim", "nix": "Nix", "pas": "Pascal", "php": "PHP", "pl": "Perl", "pm": "Perl", "proto": "Protocol Buffer",
+    "ps1": "PowerShell", "py": "Python", "pyi": "Python", "pyx": "Cython", "r": "R", "rb": "Ruby", "rkt": "Racket",
+    "rs": "Rust", "sc": "Scala", "scala": "Scala", "scm": "Scheme", "sh": "Shell", "sol": "Solidity", "sql": "SQL",
+    "sv": "SystemVerilog", "swift": "Swift", "tcl": "Tcl", "tex": "TeX", "ts": "TypeScript", "tsx": "TypeScript",
+    "v": "Verilog", "vb": "Visual Basic", "vhd": "VHDL", "vim": "Vim Script", "vue": "Vue", "zig": "Zig",
+}  # fmt: skip
+
+#: Whole names of files that have no suffix, or one that misleads.
+NAMES = {
+    "BUILD": "Starlark", "CMakeLists.txt": "CMake", "Dockerfile": "Dockerfile", "GNUmakefile": "Makefile",
+    "Gemfile": "Ruby", "Jenkinsfile": "Groovy", "Makefile": "Makefile", "Rakefile": "Ruby", "SConstruct": "Python",
+    "Vagrantfile": "Ruby", "makefile": "Makefile", "meson.build": "Meson",
+}  # fmt: skip
+
+# Program in a file's first line -> language.
+_PROGRAMS = {
+    "awk": "Awk", "bash": "Shell", "dash": "Shell", "gawk": "Awk", "groovy": "Groovy", "julia": "Julia", "ksh": "Shell",
+    "lua": "Lua", "node": "JavaScript", "perl": "Perl", "php": "PHP", "python": "Python", "rscript": "R",
+    "ruby": "Ruby", "runhaskell": "Haskell", "scala": "Scala", "sh": "Shell", "swipl": "Prolog", "tclsh": "Tcl",
+    "zsh": "Shell",
+}  # fmt: skip
+_SHEBANG = re.compile(r"#!\s*(?:\S*/)?(?:env\s+(?:-\S+\s+)*)?([A-Za-z]+)")
+
+# Suffix -> what to look for at the begin of a line, in this order; then the suffix's own language holds. None: a text
+# of this kind is no source file.
+_AMBIGUOUS: dict[str, tuple[tuple[str | None, re.Pattern[str]], ...]] = {
+    suffix: tuple((language, re.compile(pattern, re.MULTILINE)) for language, pattern in choices)
+    for suffix, choices in {
+        "h": (
+            ("Objective-C", r"^[ \t]*(?:@(?:interface|protocol|class|property|end)\b|#import\b)"),
+            (
+                "C++",
+                r"^[ \t]*(?:class\s+\w|namespace\s+\w|template\s*<|using\s+\w|(?:public|private):)|\bstd::",
+            ),
+        ),
+        "m": (
+            (
+                "Objective-C",
+                r"^[ \t]*(?:@(?:interface|implementation|protocol|import|end)\b|#(?:import|include)\b)",
+            ),
+            ("Mathematica", r"^[ \t]*\(\*"),
+            ("Mercury", r"^:-\s+module\b"),
+            ("MATLAB", r"^[ \t]*(?:%|function\b|end[ \t]*;?[ \t]*$|for\s+\w+\s*=)"),
+        ),
+        "pl": (
+            ("Perl", r"^[ \t]*(?:use\s+(?:strict|warnings|[\w:]+)|package\s+\w|sub\s+\w|my\s*[$@%(]|=head1)"),
+            ("Prolog", r"^[ \t]*:-|^[a-z]\w*\([^\n]*\)[ \t]*(?::-|\.)[ \t]*$"),
+        ),
+        "v": (("Rocq Prover", r"^[ \t]*(?:Require|From\s+\w+\s+Require|Theorem|Lemma|Definition|Inductive|Proof)\b"),),
+        "cl": (("Common Lisp", r"^[ \t]*\((?:defun|defmacro|in-package|defpackage|defvar|defparameter)\b"),),
+        "d": ((None, r"^[^\s:=]+\.o\s*:"), ("DTrace", r"^[ \t]*#pragma\s+D\b|^\w*:\w*:\w*:\w*[ \t]*$")),
+        "ts": ((None, r"\A\s*<\?xml|\A\s*<!DOCTYPE TS|\A\s*<TS\b"),),
+        "fs": (
+            ("GLSL", r"^[ \t]*(?:#version\s+\d|precision\s+\w+p\b|void\s+main\s*\()"),
+            ("Forth", r"^: \S+ .*;$"),
+        ),
+        "sc": (("SuperCollider", r"^[ \t]*(?:SynthDef|\w+\s*:\s*\w+\s*\{[ \t]*$)|\|\s*\w+(?:\s*=\s*[^|]+)?\|"),),
+        "r": (("Rebol", r"^[ \t]*REBOL\s*\["),),
+    }.items()
+}
+_HEAD = 32 << 10  # characters that are looked at
+
+
+def by_name(name: str) -> str | None:
+    """The language that a file's name stands for; None where it stands for none."""
+    path = PurePosixPath(name)
+    return NAMES.get(path.name) or LANGUAGES.get(path.suffix[1:].lower())
+
+
+def may_be_source(name: str) -> bool:
+    """Whether the file must be opened to know whether it is one: by its name it is, or has no suffix."""
+    return by_name(name) is not None or not PurePosixPath(name).suffix
+
+
+def language_of(name: str, text: str) -> str | None:
+    """The language of a source file; None where it is none.
+
+    By a name that stands for one; by the program that its first line names, where it has no suffix; and for suffixes
+    that several languages use by what their lines begin with.
+    """
+    head = text[:_HEAD]
+    named = by_name(name)
+    if named is None:
+        found = _SHEBANG.match(head) if not PurePosixPath(name).suffix else None
+        return _PROGRAMS.get(found[1].lower()) if found else None
+    for language, pattern in _AMBIGUOUS.get(PurePosixPath(name).suffix[1:].lower(), ()):
+        if pattern.search(head):
+            return language
+    return named
+
+
+#: Language -> what begins a comment, and what ends it.
+_SLASHES, _HASH, _DASHES = ("// ", ""), ("# ", ""), ("-- ", "")
+_COMMENTS = {
+    **dict.fromkeys(
+        ("C", "C++", "C#", "Cuda", "D", "Dart", "F#", "GLSL", "Go", "Gradle", "Groovy", "Idris", "Java", "JavaScript",
+         "Kotlin", "Objective-C", "OpenCL", "PHP", "Pascal", "Protocol Buffer", "Rust", "Scala", "Solidity",
+         "SuperCollider", "Swift", "SystemVerilog", "TypeScript", "Verilog", "Zig"), _SLASHES),
+    **dict.fromkeys(("Ada", "Agda", "Elm", "Haskell", "Lean", "Lua", "SQL", "VHDL"), _DASHES),
+    **dict.fromkeys(("Assembly", "Clojure", "Common Lisp", "Emacs Lisp", "Racket", "Scheme"), ("; ", "")),
+    **dict.fromkeys(("Erlang", "MATLAB", "Mercury", "Prolog", "TeX"), ("% ", "")),
+    **dict.fromkeys(("Mathematica", "OCaml", "Rocq Prover"), ("(* ", " *)")),
+    "Batchfile": ("REM ", ""), "CSS": ("/* ", " */"), "Fortran": ("! ", ""), "Vim Script": ('" ', ""),
+    "Visual Basic": ("' ", ""), "Vue": ("<!-- ", " -->"), "Forth": ("\\ ", ""),
+}  # fmt: skip
+
+
+def comment(language: str, text: str) -> str:
+    """A line of a language's that says `text` and does nothing."""
+    begin, end = _COMMENTS.get(language, _HASH)
+    return f"{begin}{text}{end}"
