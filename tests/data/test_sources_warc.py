@@ -7,6 +7,7 @@ import json
 import re
 import sys
 import threading
+import zipfile
 import zlib
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -253,3 +254,47 @@ def test_real_files_are_read_to_their_end(tmp_path: Path, shared_data: Callable[
         (manifest,) = engine.run(read.tasks("web", source, ExtractSettings(), engine))  # type: ignore[arg-type]
         assert manifest.counts["in"] == records, name
         assert all(manifest.counts[verdict] in expected for verdict, expected in more.items()), name
+
+
+def test_arc_files_and_packed_web_archives(tmp_path: Path, shared_data: Callable[[str], Path]) -> None:
+    """The same crawl as WARC and as ARC gives the same texts. A WACZ file holds one page."""
+    engine = Inline(Store(tmp_path))
+
+    def texts(name: str) -> dict[str, str]:
+        source = WarcSource(paths=(str(shared_data("warc") / name),))
+        (manifest,) = engine.run(read.tasks("web", source, ExtractSettings(), engine))  # type: ignore[arg-type]
+        documents = table(engine.store, manifest).to_pylist()
+        assert all(row["crawled"] for row in documents)
+        return {row["url"]: row["text"] for row in documents}
+
+    assert texts("aut/example.arc.gz") == texts("aut/example.warc.gz") != {}
+    assert len(texts("pywb/valid_example_1.wacz")) == 1
+    assert texts("pywb/invalid_example_1.wacz") == {}
+
+
+def test_a_wacz_file_of_several_archives_and_hostile_ones(tmp_path: Path) -> None:
+    good = members(*(record(str(i), http(page(f"Page {i}."))) for i in range(2)))
+
+    def packed(**files: bytes) -> bytes:
+        with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as out:
+            for name, data in files.items():
+                out.writestr(name, data)
+        return (tmp_path / "a.zip").read_bytes()
+
+    both = packed(**{"archive/b.warc.gz": good, "archive/a.warc": record("x", http(page("X"))), "pages/p.jsonl": b"{}"})
+    _, documents, ledger = run(tmp_path, both)
+    assert [row["address"].split(",")[0] for row in ledger] == [
+        "0.warc.gz#archive/a.warc",
+        "0.warc.gz#archive/b.warc.gz",
+        "0.warc.gz#archive/b.warc.gz",
+    ]
+    assert len(documents) == 3
+    bomb = packed(**{"archive/a.warc": bytes(300 << 20), "archive/b.warc.gz": good})
+    outside = packed(**{"archive/../../b.warc.gz": good})
+    damaged = both[:100] + b"\xff" * 50 + both[150:]
+    manifests, _, _ = run(tmp_path, bomb, outside, damaged, both[:200])
+    counts = [(m.counts["kept"], m.counts["failed"]) for m in manifests]
+    assert counts[0] == (2, 1)
+    assert counts[1] == (0, 1)
+    assert counts[2][1] >= 1
+    assert counts[3] == (0, 1)

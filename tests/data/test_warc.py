@@ -12,7 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from fastwarc.stream_io import ZstdWriter
+import zstandard
+from fastwarc.stream_io import Lz4Writer, ZstdWriter
 from fastwarc.warc import ArchiveIterator
 from hypothesis import given
 from hypothesis import strategies as st
@@ -57,10 +58,27 @@ def test_every_compression_gives_the_same_records() -> None:
     packed = io.BytesIO()
     with ZstdWriter(packed) as out:
         out.write(plain)
+    lz4 = io.BytesIO()
+    with Lz4Writer(lz4) as out:
+        out.write(plain)
     expected = [(r.headers, r.block, r.error) for r in read(plain)]
-    for data in (members(*parts), gzip.compress(plain), bz2.compress(plain), packed.getvalue()):
+    for data in (members(*parts), gzip.compress(plain), bz2.compress(plain), packed.getvalue(), lz4.getvalue()):
         assert [(r.headers, r.block, r.error) for r in read(data)] == expected
     assert [r.place for r in read(gzip.compress(plain))] == [f"record={i}" for i in range(4)]
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["plain dictionary", "packed dictionary"])
+def test_zstd_with_a_dictionary(packed: bool) -> None:
+    """A skippable frame with the dictionary, then a frame per record (IIPC, WARC Zstandard 1.0)."""
+    parts = [record(str(i), http(f"Snow of winter {i}. ".encode() * 20)) for i in range(50)]
+    dictionary = zstandard.train_dictionary(4096, parts * 4)
+    body = dictionary.as_bytes()
+    body = zstandard.ZstdCompressor().compress(body) if packed else body
+    data = (0x184D2A5D).to_bytes(4, "little") + len(body).to_bytes(4, "little") + body
+    compressor = zstandard.ZstdCompressor(dict_data=dictionary)
+    found = read(data + b"".join(compressor.compress(part) for part in parts))
+    assert [(r.block, r.error) for r in found] == [(r.block, None) for r in read(b"".join(parts))]
+    assert found[7].place == "record=7"
 
 
 def test_headers_whose_lines_end_in_lf_alone() -> None:

@@ -142,7 +142,7 @@ _HEADERS = (
 
 def _zipped(stream: BinaryIO, max_bytes: int, wanted: Callable[[str], bool]) -> Iterator[Member | Unread]:
     try:
-        if (size := _directory_bytes(stream)) > MAX_DIRECTORY:
+        if (size := directory_bytes(stream)) > MAX_DIRECTORY:
             raise MarkupError(f"its directory is {size} bytes long, at most {MAX_DIRECTORY} are read")
         archive = zipfile.ZipFile(stream)
     except (zipfile.BadZipFile, OSError, ValueError) as error:
@@ -174,7 +174,7 @@ def _zipped(stream: BinaryIO, max_bytes: int, wanted: Callable[[str], bool]) -> 
                     yield Member(name, data)
 
 
-def _directory_bytes(stream: BinaryIO) -> int:
+def directory_bytes(stream: BinaryIO) -> int:
     """Bytes before a zip archive's end record in which its directory lies, as that record says (APPNOTE 4.3.14-16)."""
     size = stream.seek(0, io.SEEK_END)
     stream.seek(max(0, size - (1 << 16) - 22 - 20 - 56))

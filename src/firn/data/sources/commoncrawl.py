@@ -154,7 +154,7 @@ def run(work: Work) -> None:
             piece = data[offset - part.start : offset - part.start + length] if isinstance(data, bytes) else data
             record = _only(piece, offset, length, settings.warc.max_bytes)
             if isinstance(record, Record):
-                warc.read_record(rows, record, part.file, settings, others)
+                warc.read_record(rows, record, f"{part.file}#", settings, others)
                 continue
             if rows.enter(f"{part.file}#{place}", url):
                 if length > settings.warc.max_bytes:

@@ -1,4 +1,4 @@
-"""The source `warc`: web pages out of WARC files, and texts out of WET files.
+"""The source `warc`: web pages out of WARC, ARC and WACZ files, and texts out of WET files.
 
 Every `response`, `resource`, `revisit` and `conversion` record is a row of the ledger, and so is every place in a file
 where no record can be read. Records of other types (warcinfo, request, metadata), responses of name servers and the
@@ -13,6 +13,8 @@ and is not), `warc.revisit` (no content of its own), `warc.too_large`, `warc.ref
 from __future__ import annotations
 
 import re
+import zipfile
+import zlib
 from collections import Counter
 from typing import BinaryIO, Literal
 
@@ -22,7 +24,7 @@ from firn.core.hashing import document_id
 from firn.core.inputs import External, Input
 from firn.core.settings import Settings
 from firn.core.stage import Stage, Task, Work
-from firn.data import charset, extract, http
+from firn.data import charset, extract, http, wacz
 from firn.data.extract import ExtractSettings
 from firn.data.raw import Pattern, Rows, extra, grouping, host_of, path_of, timestamp
 from firn.data.sources.listing import find
@@ -50,7 +52,7 @@ class WarcSettings(Settings):
 
 
 class WarcSource(WarcSettings):
-    """Web pages out of WARC files, as Common Crawl has them, and texts out of WET files."""
+    """Web pages out of WARC, ARC and WACZ files, and texts out of WET files."""
 
     kind: Literal["warc"] = "warc"
     paths: tuple[str, ...] = Field(min_length=1)
@@ -86,22 +88,48 @@ def run(work: Work) -> None:
     settings: WarcReading = work.settings
     rows, others = Rows(work, "warc"), Counter[str]()
     with _seekable(work) as stream:
-        for record in records(stream, settings.warc.max_bytes, DOCUMENTS):
-            read_record(rows, record, work.extra["file"], settings, others)
+        if _is_wacz(stream):
+            _read_wacz(rows, work, settings, others)
+        else:
+            for record in records(stream, settings.warc.max_bytes, DOCUMENTS):
+                read_record(rows, record, f"{work.extra['file']}#", settings, others)
     rows.close()
     work.note("records_of_other_types", dict(sorted(others.items())))
+
+
+def _read_wacz(rows: Rows, work: Work, settings: WarcReading, others: Counter[str]) -> None:
+    """The records of all WARC files in a WACZ file."""
+    file = work.extra["file"]
+    with open(work.local(), "rb") as stream:  # zip files are read from their end
+        for name, archive in wacz.archives(stream):
+            try:
+                if isinstance(archive, wacz.Refused):
+                    raise archive
+                with archive:
+                    for record in records(archive, settings.warc.max_bytes, DOCUMENTS):
+                        read_record(rows, record, f"{file}#{name},", settings, others)
+            except (wacz.Refused, zipfile.BadZipFile, zlib.error, EOFError) as error:
+                if rows.enter(f"{file}#{name}"):
+                    rows.fail(f"{error}; the rest of it is given up")
+                rows.leave()
+
+
+def _is_wacz(stream: BinaryIO) -> bool:
+    head = stream.read(4)
+    stream.seek(0)
+    return wacz.is_wacz(head)
 
 
 def read_record(rows: Rows, record: Record, file: str, settings: WarcReading, others: Counter[str]) -> None:
     """A row for the record, or one more in `others` where it is nothing that could be a document.
 
-    file: its name in addresses.
+    file: what stands before the record's place in addresses.
     """
     url = record.headers.get("warc-target-uri", "").strip("<> ") or None
     if record.error is None and (other := _other(record, url or "")):
         others[other] += 1
         return
-    address = f"{file}#{record.place}"
+    address = f"{file}{record.place}"
     if rows.enter(address, url):
         _read(rows, record, address, url, settings)
     rows.work.advance(1, (record.end or 0) - (record.offset or 0))
@@ -196,4 +224,4 @@ def _response(record: Record, limit: int) -> http.Response:
     return http.Response(200, {"content-type": kind}, block)
 
 
-STAGE = Stage("read", 1, run, libraries=("fastwarc",), ledger=True)
+STAGE = Stage("read", 2, run, libraries=("fastwarc",), ledger=True)
