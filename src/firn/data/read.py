@@ -15,6 +15,7 @@ from firn.data.sources import (
     CodeSource,
     CommonCrawlSource,
     FilesSource,
+    FinewebSource,
     PapersSource,
     PydocsSource,
     Source,
@@ -24,6 +25,7 @@ from firn.data.sources import (
     code,
     commoncrawl,
     files,
+    fineweb,
     papers,
     pydocs,
     warc,
@@ -48,6 +50,8 @@ def tasks(name: str, source: Source, extract: ExtractSettings, engine: LocalEngi
             return commoncrawl.tasks(name, source, extract, engine)
         case FilesSource():
             return files.tasks(name, source, extract)
+        case FinewebSource():
+            return fineweb.tasks(name, source, extract)
         case PapersSource():
             return papers.tasks(name, source)
         case PydocsSource():
