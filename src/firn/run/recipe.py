@@ -27,6 +27,7 @@ from firn.data.sources import (
     CodeSource,
     CommonCrawlSource,
     FilesSource,
+    FinewebSource,
     PapersSource,
     PydocsSource,
     WarcSource,
@@ -79,7 +80,14 @@ class Code(CodeSource, Judged):
 
 
 class Files(FilesSource, Judged):
-    """Texts in files: plain, Markdown, HTML or JSON lines."""
+    """Texts in files: plain, Markdown, HTML, JSON lines, CSV, Parquet or Arrow."""
+
+
+class Fineweb(FinewebSource, Judged):
+    """Web pages as FineWeb, FineWeb-Edu or FineWeb-2 publish them."""
+
+    same_url: bool = True
+    """Whether one page of each URL stays, in all sources that say so."""
 
 
 class Pydocs(PydocsSource, Judged):
@@ -98,12 +106,15 @@ class Wikipedia(WikipediaSource, Judged):
     """Articles out of MediaWiki XML dumps."""
 
 
-Source = Annotated[Warc | CommonCrawl | Code | Files | Papers | Books | Pydocs | Wikipedia, Field(discriminator="kind")]
+Source = Annotated[
+    Warc | CommonCrawl | Code | Files | Fineweb | Papers | Books | Pydocs | Wikipedia, Field(discriminator="kind")
+]
 _RAW: tuple[type[RawSource], ...] = (
     WarcSource,
     CommonCrawlSource,
     CodeSource,
     FilesSource,
+    FinewebSource,
     PapersSource,
     BooksSource,
     PydocsSource,
