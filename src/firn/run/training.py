@@ -115,7 +115,10 @@ def opened(folder: RunFolder) -> tuple[Corpus, BatchPlan, tuple[Skip, ...]]:
     tokenizer = folder.store.lookup("tokenizer", folder.state["tokenizer"])
     if tokenizer is None:
         raise InputError("the run's tokens are gone", where=str(folder.path), mend="run its recipe again")
-    return Corpus.open(folder.store, folder.shards("tokens"), tokenizer), plan, ()
+    # Steps before the last return read none of these windows, so they hold for the whole run.
+    rewinds = [record for record in metrics(folder) if record["kind"] == "rewind"]
+    skipped = tuple(Skip(*skip) for skip in rewinds[-1]["skipped"]) if rewinds else ()
+    return Corpus.open(folder.store, folder.shards("tokens"), tokenizer), plan, skipped
 
 
 def result(folder: RunFolder) -> TrainResult | None:

@@ -77,7 +77,7 @@ class Steps:
             detailed=bool(every) and step % every == 0,
         )
         self._unread.append(pending)
-        while len(self._unread) > (1 if self._trainer.runtime.device == "cuda" else 0):
+        while len(self._unread) > (1 if self._trainer.is_queued else 0):
             self._read()
 
     def _between(self, done: int, stop: Stop) -> None:

@@ -49,6 +49,8 @@ class Trainer:
         self.model.compute_dtype = runtime.dtype
         if runtime.precision == "fp8":
             use_fp8(self.model)
+        #: Whether the device works through a queue, so that reading from it makes the host wait.
+        self.is_queued = runtime.device == "cuda"
         self.scaler = LossScaler(runtime.device) if runtime.precision == "fp16" else None
         self.optimizers = Optimizers(self.model, settings.optimizer, muon_dtype=runtime.dtype)
 
@@ -81,11 +83,10 @@ class Trainer:
             self.scaler.update(torch.isfinite(norm))
         before = self._groups(scalars) if detailed else {}
         factor = learning_rate(self.settings.schedule, step, self.steps) * rate
-        on_device = self.runtime.device == "cuda"
-        if on_device or keep:
+        if self.is_queued or keep:
             if clip is not None:
                 scale_gradients(self.model, norm, clip)
-            self.optimizers.step(step, factor, keep if on_device else None)
+            self.optimizers.step(step, factor, keep if self.is_queued else None)
         for group, weights in before.items():
             now = [parameter.detach() for parameter in self.optimizers.groups[group].values()]
             moved = get_total_norm(torch._foreach_sub(now, weights))
