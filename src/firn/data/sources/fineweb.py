@@ -67,14 +67,18 @@ class FinewebSource(Settings):
 
 def tasks(name: str, source: FinewebSource, settings: ExtractSettings) -> list[Task]:
     """Shards of the chosen files. Raises InputError."""
+    own = FilesSettings(layout="fineweb", group=source.group, max_bytes=source.max_bytes)
+    return shards(name, listed(source), own, settings)
+
+
+def listed(source: FinewebSource) -> list[Found]:
+    """The chosen files, named as in the dataset. Raises InputError."""
     at = f"@{source.revision}" if source.revision else ""
     base = (source.base or f"{_HUB}/{source.dataset}{at}").rstrip("/")
     # FineWeb-2 divides a language into `train` and `test`.
     inside = "train/*.parquet" if source.dataset == "fineweb-2" else "*.parquet"
     found = find([f"{base}/{source.folder}/{inside}"])
-    chosen = [replace(file, name=f"{source.folder}/{file.name}") for file in _chosen(found, source)]
-    own = FilesSettings(layout="fineweb", group=source.group, max_bytes=source.max_bytes)
-    return shards(name, chosen, own, settings)
+    return [replace(file, name=f"{source.folder}/{file.name}") for file in _chosen(found, source)]
 
 
 def _chosen(files: Sequence[Found], source: FinewebSource) -> list[Found]:
