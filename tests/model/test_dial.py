@@ -29,10 +29,13 @@ def test_twelve_layers_are_the_point_of_reference() -> None:
         "model.context": 2048,
         "train.window": 2048,
         "train.batch": 2**19 // 2048,
+        "train.micro_batch": 8,
         "train.optimizer.matrix_lr": 0.02,
         "train.optimizer.embedding_lr": 0.3,
         "train.optimizer.head_lr": 0.008,
         "train.optimizer.weight_decay": 0.14,
+        "train.optimizer.embedding_decay": 0.0,
+        "train.optimizer.head_decay": 0.0,
     }
 
 
@@ -47,6 +50,16 @@ def test_the_rules_at_24_layers() -> None:
     assert large["train.optimizer.embedding_lr"] == pytest.approx(0.3)  # sqrt(2) by batch, 1 / sqrt(2) by width
     assert large["train.optimizer.weight_decay"] == pytest.approx(0.14 * math.sqrt(2) / growth, rel=0.01)
     assert tokens(numbers(12, tokens_per_parameter=24)) == pytest.approx(2 * tokens(small), rel=0.01)
+
+
+def test_the_rest_follows_from_a_window_and_a_batch_that_are_given() -> None:
+    short = numbers(12, window=256)
+    assert short["train.batch"] * short["train.window"] == 2**19
+    assert (short["model.context"], short["train.micro_batch"]) == (256, 64)
+    small = numbers(12, windows=16)
+    assert small["train.batch"] == 16
+    assert small["train.steps"] == pytest.approx(numbers(12)["train.steps"] * 16, abs=16)
+    assert small["train.optimizer.matrix_lr"] == pytest.approx(0.02 / 4)
 
 
 @pytest.mark.parametrize("depth", [1, 2, 5, 12, 20, 32])

@@ -119,6 +119,8 @@ def forecast(plan: Forecast) -> None:
     }
     for name, value in facts.items():
         out.print(f"{name:<10}{value}", markup=False)
+    for line in plan.dial:
+        out.print(f"dial      {line}", markup=False, soft_wrap=True)
     for warning in plan.warnings:
         out.print(f"note      {warning}", markup=False)
 

@@ -8,7 +8,8 @@ from firn.model import hf, speedrun
 from firn.model.config import ModelSettings
 from firn.model.encoder import Encoder
 from firn.model.encoder_config import EncoderSettings
-from firn.model.hf_encoder import load_encoder, save_encoder
+from firn.model.hf_config import read_config
+from firn.model.hf_encoder import load_encoder, read_encoder_config, save_encoder
 from firn.model.tensor_files import read_json
 from firn.model.transformer import Transformer
 
@@ -41,6 +42,12 @@ def is_encoder(folder: str | Path) -> bool:
     """Whether a Hugging Face folder holds an encoder. Raises FormatError where its config.json cannot be read."""
     config = read_json(Path(folder) / "config.json")
     return isinstance(config, dict) and config.get("model_type") == "modernbert"
+
+
+def shape_of(folder: str | Path) -> Shape:
+    """What a Hugging Face folder holds. Raises FormatError where its config.json is not of our shapes."""
+    config = Path(folder) / "config.json"
+    return read_encoder_config(config) if is_encoder(folder) else read_config(config)[1]
 
 
 def load(folder: str | Path) -> Model:

@@ -19,6 +19,9 @@ _BATCH = 1 << 19
 _RATES = {"matrix": 0.02, "embedding": 0.3, "head": 0.008}
 # Half of nanochat's 0.28, which falls to zero by a cosine; ours stays.
 _DECAY = 0.14
+# Tokens of one forward pass.
+_PASS = 1 << 14
+_NO_DECAY = "at a table's rate, decay would forget rows of rare tokens between one visit and the next"
 
 
 class Derived(NamedTuple):
@@ -29,11 +32,19 @@ class Derived(NamedTuple):
     reason: str
 
 
-def derive(depth: int, vocab_size: int = 50_257, tokens_per_parameter: float = 12.0) -> list[Derived]:
+def derive(
+    depth: int,
+    vocab_size: int = 50_257,
+    tokens_per_parameter: float = 12.0,
+    *,
+    window: int = _WINDOW,
+    windows: int | None = None,
+) -> list[Derived]:
     """What follows from `depth` layers of the qwen3 shape: its size, batch, steps, learning rates, weight decay.
 
     vocab_size: of the tokenizer. tokens_per_parameter: tokens to train on, per parameter in matrices and head; more
-    gives a better model for its size, at a higher price than a larger one would have. Raises RecipeError for a depth
+    gives a better model for its size, at a higher price than a larger one would have. window: tokens. windows: per
+    step, where somebody has chosen them; the rates and decay are then for such a batch. Raises RecipeError for a depth
     below 1.
     """
     if depth < 1:
@@ -42,7 +53,8 @@ def derive(depth: int, vocab_size: int = 50_257, tokens_per_parameter: float = 1
     wanted = tokens_per_parameter * _multiplied(shape)
     growth = _multiplied(shape) / _multiplied(reference)
     ideal = _BATCH * growth**0.383
-    batch = max(_WINDOW, 1 << round(math.log2(ideal)))
+    windows = windows or max(1, (1 << round(math.log2(ideal))) // window)
+    batch = windows * window
     steps = max(1, round(wanted / batch))
     by_batch = math.sqrt(batch / _BATCH)
     by_width = math.sqrt(reference.width / shape.width)
@@ -56,13 +68,18 @@ def derive(depth: int, vocab_size: int = 50_257, tokens_per_parameter: float = 1
         Derived("model.layers", depth, "the dial"),
         Derived("model.width", shape.width, "64 x layers: depth and width grow together, as in GPT-2 and nanochat"),
         Derived("model.heads", shape.heads, "heads are 64 wide, as in GPT-2 and Llama 3.2 1B"),
-        Derived("model.context", _WINDOW, "what the batch and rates of 12 layers were measured with"),
-        Derived("train.window", _WINDOW, "the whole context"),
+        Derived("model.context", window, "as long as the windows; 12 layers were measured with 2,048 tokens"),
+        Derived("train.window", window, "the whole context"),
         Derived(
             "train.batch",
-            batch // _WINDOW,
+            windows,
             f"{batch:,} tokens: 2^19 was measured best at 12 layers, and the best batch grows with tokens^0.383 "
             f"(Bergsma et al. 2025), here to {ideal:,.0f}; the nearest power of two",
+        ),
+        Derived(
+            "train.micro_batch",
+            min(windows, max(1, _PASS // window)),
+            f"{_PASS:,} tokens at a time; the batch is accumulated from them, and what is learned is the same",
         ),
         Derived(
             "train.steps",
@@ -91,6 +108,8 @@ def derive(depth: int, vocab_size: int = 50_257, tokens_per_parameter: float = 1
             f"{_DECAY} of 12 layers x sqrt(batch / 2^19) x tokens of 12 layers / tokens: weights then forget over the "
             "same share of the run (Wang and Aitchison 2024)",
         ),
+        Derived("train.optimizer.embedding_decay", 0.0, _NO_DECAY),
+        Derived("train.optimizer.head_decay", 0.0, _NO_DECAY),
     ]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -13,6 +13,8 @@ from firn.core.settings import Settings
 class EncoderSettings(Settings):
     """An encoder of ModernBERT's shape, for masked language modelling."""
 
+    preset: Literal["modernbert"] = "modernbert"
+    """Names the architecture."""
     vocab_size: int = Field(default=0, ge=0)
     """Rows of the embedding table, the mask token's among them; 0 lets the run take it from the tokenizer."""
     context: int = Field(default=512, ge=1)
@@ -43,6 +45,21 @@ class EncoderSettings(Settings):
                 key="model.heads",
                 mend="choose heads that divide half of the width: rotary positions turn pairs",
             )
+
+    @property
+    def head_size(self) -> int:
+        """Width of one head."""
+        return self.width // self.heads
+
+    @property
+    def key_value_heads(self) -> int:
+        """As many as query heads."""
+        return self.heads
+
+    @property
+    def hidden(self) -> int:
+        """Width of the feed-forward layer."""
+        return self.ffn_width
 
     def is_global(self, layer: int) -> bool:
         """Whether this layer sees all tokens."""

@@ -79,7 +79,7 @@ def load_encoder(folder: str | Path) -> Encoder:
     """The encoder of a folder, in fp32. Raises FormatError as `hf.load` does."""
     folder = Path(folder)
     config = folder / "config.json"
-    settings = _read_config(config)
+    settings = read_encoder_config(config)
     files = TensorFiles(folder)
     check_layers(settings.layers, len(files.entries), config)
     try:
@@ -136,7 +136,8 @@ def _to_config(s: EncoderSettings, dtype: str) -> dict[str, Any]:
     }
 
 
-def _read_config(file: Path) -> EncoderSettings:
+def read_encoder_config(file: Path) -> EncoderSettings:
+    """The settings that a config.json describes. Raises FormatError for one that is not of this shape."""
     config = read_json(file)
     if not isinstance(config, dict):
         raise FormatError("is not a JSON object", where=str(file))

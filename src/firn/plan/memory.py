@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from firn.model.config import ModelSettings
+from firn.model.build import Shape
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,7 @@ class Memory:
         return self.states + self.activations + self.logits
 
 
-def training_memory(
-    settings: ModelSettings, parameters: int, windows: int, *, element: int = 2, chunk: int = 2048
-) -> Memory:
+def training_memory(settings: Shape, parameters: int, windows: int, *, element: int = 2, chunk: int = 2048) -> Memory:
     """Estimate for a step of `windows` windows of the model's context on one device.
 
     parameters: of the model. element: bytes per element of activations (2 for bf16, 4 for fp32). chunk: rows of logits

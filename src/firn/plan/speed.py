@@ -6,7 +6,7 @@ import time
 
 import torch
 
-from firn.model.config import ModelSettings
+from firn.model.build import Shape
 
 #: Share of the rate of bare matrix products of its own shape that a whole step of training reaches, in the model's
 #: FLOPs of forward and backward pass; optimizer (Muon), norms, attention and loss take the rest. Measured in processor
@@ -17,7 +17,7 @@ EFFICIENCY = {torch.bfloat16: 0.3, torch.float32: 0.4}
 _ROWS = 4096
 
 
-def matmul_rate(settings: ModelSettings, tokens: int, dtype: torch.dtype, device: str, seconds: float = 0.3) -> float:
+def matmul_rate(settings: Shape, tokens: int, dtype: torch.dtype, device: str, seconds: float = 0.3) -> float:
     """FLOP/s of the products in the model's feed-forward layers, measured for about `seconds`: the median of runs.
 
     tokens: in one forward pass.

@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 import firn
+from firn.model.build import Shape
+from firn.model.encoder_config import EncoderSettings
 from firn.model.hf_config import unexportable
 from firn.run.recipe import Recipe
+from firn.run.starting import Beginning
 from firn.serve.numbers import count, size
 from firn.tokens.batch import total_steps, total_tokens
 from firn.tokens.corpus import Corpus
 from firn.tokens.mixture import BatchPlan, usage
 
+_DECODER = """It continues text; it was not taught to follow instructions, and it repeats what its sources say, right or
+wrong. Each document of the training text began after an end-of-text token; give one before a prompt."""
 
-def card(recipe: Recipe, corpus: Corpus, plan: BatchPlan) -> str:
+_ENCODER = """It fills in tokens hidden behind the mask token, seeing both sides, and its states are there to be
+trained on for classifying and finding texts; it does not continue text. Each document of the training text began after
+an end-of-text token."""
+
+_CODE = """```python
+from transformers import AutoModelForCausalLM, AutoTokenizer
+model, tokenizer = (kind.from_pretrained("path/to/this/folder") for kind in (AutoModelForCausalLM, AutoTokenizer))
+```"""
+
+
+def card(recipe: Recipe, begin: Beginning, corpus: Corpus, plan: BatchPlan) -> str:
     """Markdown with the metadata that the Hugging Face hub reads. The same for the same recipe and corpus."""
-    model = recipe.model
+    model, is_encoder = begin.shape, isinstance(begin.shape, EncoderSettings)
     rows = [
         f"| {use.source} | {_kind(recipe, use.source)} | {corpus.sources[use.source].documents:,} | "
         f"{size(corpus.sources[use.source].bytes)} | {count(use.available)} | {count(use.tokens)} | {use.epochs:.2f} |"
@@ -21,19 +36,18 @@ def card(recipe: Recipe, corpus: Corpus, plan: BatchPlan) -> str:
     ]
     return f"""---
 library_name: transformers
-pipeline_tag: text-generation
+pipeline_tag: {"fill-mask" if is_encoder else "text-generation"}
 tags: [firn, base-model]
 ---
 
 # {recipe.name}
 
-A base model trained from scratch with firn {firn.__version__}: {model.preset} shape, {model.layers} layers, width
-{model.width}, context {model.context} tokens, a vocabulary of {corpus.vocab_size:,}. It continues text; it was not
-taught to follow instructions, and it repeats what its sources say, right or wrong.
+{_kinds(begin)} with firn {firn.__version__}: {model.preset} shape, {model.layers} layers, width
+{model.width}, context {model.context} tokens, a vocabulary of {corpus.vocab_size:,}.
 
-{_opening(recipe)}
+{_ENCODER if is_encoder else _DECODER}
 
-Each document of the training text began after an end-of-text token; give one before a prompt.
+{_opening(model)}
 
 ## Training text
 
@@ -48,14 +62,19 @@ Corpus {corpus.identity}.
 """
 
 
-def _opening(recipe: Recipe) -> str:
+def _kinds(begin: Beginning) -> str:
+    """What was trained, and from what."""
+    kind = "An encoder" if isinstance(begin.shape, EncoderSettings) else "A base model"
+    return f"{kind} trained from scratch" if begin.start is None else f"{kind} trained on from {begin.said}"
+
+
+def _opening(shape: Shape) -> str:
     """How the folder is opened: with transformers where it has the shape, else with firn alone, and why."""
-    if reason := unexportable(recipe.model):
+    if isinstance(shape, EncoderSettings):
+        return _CODE.replace("AutoModelForCausalLM", "AutoModelForMaskedLM")
+    if reason := unexportable(shape):
         return f"It opens in firn alone ({reason}): `firn generate path/to/this/folder PROMPT`."
-    return """```python
-from transformers import AutoModelForCausalLM, AutoTokenizer
-model, tokenizer = (kind.from_pretrained("path/to/this/folder") for kind in (AutoModelForCausalLM, AutoTokenizer))
-```"""
+    return _CODE
 
 
 def _kind(recipe: Recipe, source: str) -> str:

@@ -14,6 +14,7 @@ from firn.model import hf
 from firn.run import data_page, training
 from firn.run.folder import RunFolder
 from firn.run.recipe import Recipe
+from firn.run.shape import Continued
 from firn.serve import report
 from firn.serve.numbers import count, duration, flops
 from firn.serve.page import Completion, Cost, Curve, Page, Rung, Share
@@ -50,7 +51,7 @@ def page(recipe: Recipe, folder: RunFolder) -> Page:
     rungs = _ladder(folder, corpus, result)
     return replace(
         data,
-        summary=_summary(recipe, corpus, result, rungs),
+        summary=_summary(recipe, folder, corpus, result, rungs),
         facts=_facts(corpus, folder, result),
         mixture=_mixture(folder, corpus),
         training=[Curve("loss", [(r["tokens"], float(r["loss"])) for r in records if r["kind"] == "step"])],
@@ -64,7 +65,7 @@ def page(recipe: Recipe, folder: RunFolder) -> Page:
 
 def completions(recipe: Recipe, folder: RunFolder, result: TrainResult | None) -> list[Completion]:
     """What the final model makes of the recipe's prompts; written once."""
-    if result is None or folder.training is None or not recipe.report.prompts:
+    if result is None or folder.training is None or not recipe.report.prompts or recipe.train.objective == "masked":
         return []
     settings = recipe.report
     name = fingerprint([settings.prompts, settings.max_tokens, settings.temperature, result.weights])[:8]
@@ -145,14 +146,20 @@ def _facts(corpus: Corpus | None, folder: RunFolder, result: TrainResult | None)
     return facts
 
 
-def _summary(recipe: Recipe, corpus: Corpus | None, result: TrainResult | None, rungs: list[Rung]) -> str:
+def _began(recipe: Recipe) -> str:
+    start = recipe.model.start if isinstance(recipe.model, Continued) else recipe.train.start
+    return f"on from {start}" if start else "from scratch"
+
+
+def _summary(
+    recipe: Recipe, folder: RunFolder, corpus: Corpus | None, result: TrainResult | None, rungs: list[Rung]
+) -> str:
     if result is None or corpus is None:
         return "This run is not finished; the page shows what is there."
-    names = {"gpt2": "GPT-2", "llama": "Llama", "qwen3": "Qwen3", "olmo2": "OLMo 2"}
     documents = sum(source.documents for source in corpus.sources.values())
     text = (
-        f"A base model of {names[recipe.model.preset]}'s shape with {count(result.parameters)} parameters, trained "
-        f"from scratch on {count(documents)} documents from {' and '.join(corpus.sources)}."
+        f"A model of {folder.state.get('architecture', 'unknown')}'s shape with {count(result.parameters)} parameters, "
+        f"trained {_began(recipe)} on {count(documents)} documents from {' and '.join(corpus.sources)}."
     )
     xz = next((rung.bits for rung in rungs if rung.name == _RUNGS["xz"]), {})
     compared = [

@@ -99,7 +99,7 @@ def _run(recipe: Recipe, folder: RunFolder, store: Store, progress: Tally, worke
                 "raise split.validation"
             )
     result = training.train(recipe, folder, corpus, progress)
-    if recipe.report.ladder:
+    if recipe.report.ladder and recipe.train.objective == "causal":
         training.ladder(folder, corpus, progress)
     page = pages.page(recipe, folder)
     path = folder.path / "report.html"

@@ -22,7 +22,7 @@ from firn.core.inputs import external
 from firn.core.progress import Progress
 from firn.core.stage import Task
 from firn.core.store import Manifest, Store
-from firn.model.transformer import Transformer
+from firn.model.build import Model, build
 from firn.plan import speed
 from firn.plan.memory import checkpoint_bytes, training_memory
 from firn.plan.rates import is_expected, predict, rate
@@ -30,6 +30,8 @@ from firn.run import graph, training
 from firn.run.folder import RunFolder, every
 from firn.run.recipe import Recipe
 from firn.run.retain import ACCOUNTS, stays
+from firn.run.shape import words
+from firn.run.starting import Beginning, beginning
 from firn.serve.numbers import size
 from firn.tokens.corpus import Corpus
 from firn.tokens.mixture import BatchPlan, Use, uses
@@ -37,6 +39,7 @@ from firn.tokens.tokenizer import load
 from firn.train.metrics import read_metrics
 from firn.train.result import TrainResult
 from firn.train.runtime import Runtime, choose
+from firn.train.trainer import flops_per_token
 
 # Shards of a stage that are looked at to tell how fast it goes.
 _KNOWN = 64
@@ -72,6 +75,7 @@ class Forecast:
     of the whole training; flops: of its forward and backward passes. memory: bytes in training, at least. disk: bytes
     written by the run at its peak; stays: of these, when it is finished (`retain`). free: bytes free; None where the
     store is remote. seconds: 0 where there is nothing to do. device: what trains, and how its speed is known.
+    dial: each number that `model.depth` speaks of, and why.
     """
 
     name: str
@@ -90,6 +94,7 @@ class Forecast:
     seconds: float
     device: str
     warnings: list[str] = field(default_factory=list)
+    dial: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
@@ -171,17 +176,18 @@ def _documents(manifest: Manifest) -> int | None:
 def plan(recipe: Recipe, runs: str | Path = "runs", *, workers: int | None = None) -> Forecast:
     """What `run` with these arguments would do and cost. Raises InputError and RecipeError as it would."""
     folder, store = RunFolder(Path(runs) / recipe.name), Store(recipe.store or Path(runs) / "store")
+    begin = beginning(recipe, runs)
     engine = Lookahead(store, workers or recipe.engine.workers, recipe.retain)
     documents = graph.documents(recipe, engine)
     available, held_out = _tokens(recipe, documents, "train"), _tokens(recipe, documents, "validation")
     tokens_known = not any(is_expected(manifest) for manifest in documents.tokens)
     mixture, warnings = _mixture(recipe, available)
-    model, settings = _model(recipe, documents.tokenizer), recipe.train
+    model, settings = _model(recipe, begin, documents.tokenizer), recipe.train
     parameters, runtime = model.num_parameters(), choose(settings.precision)
     tokens_per_step = settings.batch * settings.window
-    flops = float(model.flops_per_token(settings.window)) * tokens_per_step
+    flops = flops_per_token(model, settings, settings.window) * tokens_per_step
 
-    steps = 0 if tokens_known and _trained(recipe, folder, store, documents) else settings.steps
+    steps = 0 if tokens_known and _trained(recipe, begin, folder, store, documents) else settings.steps
     per_step, source = seconds_per_step(recipe, model, runs, runtime)
     # A forward pass is a third of a step.
     read = _validated(recipe, held_out) if steps else 0
@@ -199,7 +205,9 @@ def plan(recipe: Recipe, runs: str | Path = "runs", *, workers: int | None = Non
         stages=stages,
         mixture=mixture,
         tokens_known=tokens_known,
-        shape=f"{shape.preset}, {shape.layers} layers of {shape.width}",
+        shape=f"{words(shape)}, {shape.layers} layers of {shape.width}"
+        + (f", from {begin.said}" if begin.said else ""),
+        dial=[str(number) for number in recipe.dial],
         parameters=parameters,
         steps=settings.steps,
         tokens=settings.steps * tokens_per_step,
@@ -219,12 +227,13 @@ def disk_needed(recipe: Recipe, store: Store, folder: RunFolder | None = None) -
 
     All of it lies on the disk at once at the end: what `retain` lets go, goes when the run is finished.
     """
+    begin = beginning(recipe, folder.path.parent if folder else Path("runs"))
     engine = Lookahead(store, recipe.engine.workers, recipe.retain)
     documents = graph.documents(recipe, engine)
     needed = sum(stage.bytes for stage in engine.stages.values())
     counted = not any(is_expected(manifest) for manifest in documents.tokens)
-    if folder is None or not counted or not _trained(recipe, folder, store, documents):
-        needed += training_bytes(recipe, _model(recipe, documents.tokenizer).num_parameters())
+    if folder is None or not counted or not _trained(recipe, begin, folder, store, documents):
+        needed += training_bytes(recipe, _model(recipe, begin, documents.tokenizer).num_parameters())
     return needed
 
 
@@ -233,13 +242,13 @@ def training_bytes(recipe: Recipe, parameters: int) -> int:
     return (recipe.watch.keep + 1) * checkpoint_bytes(parameters) + 4 * parameters
 
 
-def seconds_per_step(recipe: Recipe, model: Transformer, runs: str | Path, runtime: Runtime) -> tuple[float, str]:
+def seconds_per_step(recipe: Recipe, model: Model, runs: str | Path, runtime: Runtime) -> tuple[float, str]:
     """Seconds that a step takes here, and how that is known.
 
     By earlier steps with as many parameters and FLOPs on this device in any of the runs, or else by matrix products.
     """
     settings = recipe.train
-    flops = float(model.flops_per_token(settings.window)) * settings.batch * settings.window
+    flops = flops_per_token(model, settings, settings.window) * settings.batch * settings.window
     alike = {"parameters": model.num_parameters(), "flops": flops * settings.steps, "steps": settings.steps}
     for path in every(runs):
         for folder in sorted(path.glob("train-*")):
@@ -282,10 +291,11 @@ def _vocabulary(recipe: Recipe, tokenizer: Manifest) -> int:
     return int(tokenizer.notes.get("vocab_size", recipe.tokenizer.vocab_size))
 
 
-def _model(recipe: Recipe, tokenizer: Manifest) -> Transformer:
+def _model(recipe: Recipe, begin: Beginning, tokenizer: Manifest) -> Model:
     """The model without memory for its weights."""
+    rows = max(begin.shape.vocab_size, _vocabulary(recipe, tokenizer))
     with torch.device("meta"):
-        return Transformer(recipe.model.model_copy(update={"vocab_size": _vocabulary(recipe, tokenizer)}))
+        return build(begin.shape.model_copy(update={"vocab_size": rows}))
 
 
 def _mixture(recipe: Recipe, available: dict[str, int]) -> tuple[list[Use], list[str]]:
@@ -311,11 +321,11 @@ def _mixture(recipe: Recipe, available: dict[str, int]) -> tuple[list[Use], list
     return found, warnings
 
 
-def _trained(recipe: Recipe, folder: RunFolder, store: Store, documents: graph.Documents) -> bool:
+def _trained(recipe: Recipe, begin: Beginning, folder: RunFolder, store: Store, documents: graph.Documents) -> bool:
     """Whether the training of these tokens, all of which are there, is finished."""
     corpus = Corpus.open(store, documents.tokens, documents.tokenizer)
     try:
-        _, name = training.planned(recipe, corpus)
+        _, name = training.planned(recipe, corpus, begin)
     except RecipeError:
         return False  # what the mixture is warned of
     return TrainResult.read(folder.path / name) is not None

@@ -75,6 +75,10 @@ def read(
         return model.model_validate(data)
     except ValidationError as error:
         raise _explain(model, error, data, places, str(path)) from None
+    except RecipeError as error:  # about the tree as a whole
+        place = tuple((error.key or "").split("."))
+        where = next((places[place[:n]] for n in range(len(place), 0, -1) if place[:n] in places), str(path))
+        raise RecipeError(error.problem, where=where, key=error.key, mend=error.mend) from None
 
 
 def _parse(path: Path) -> tuple[dict[str, Any], dict[Place, str]]:
@@ -248,13 +252,13 @@ def _locate(
     return tuple(place), holders, description
 
 
-def _tag(model: type[BaseModel]) -> str | None:
+def _tag(model: type[BaseModel]) -> str:
     kind = model.model_fields.get("kind")
-    return str(get_args(kind.annotation)[0]) if kind else None
+    return str(get_args(kind.annotation)[0]) if kind else model.__name__
 
 
 def _nearest(name: str, holders: Sequence[type[BaseModel]], root: type[BaseModel]) -> str:
-    siblings = sorted({field for holder in holders for field in holder.model_fields})
+    siblings = sorted({info.alias or name for holder in holders for name, info in holder.model_fields.items()})
     close = difflib.get_close_matches(name, siblings, n=1, cutoff=0.6)
     if close:
         return f"did you mean {close[0]!r}?"

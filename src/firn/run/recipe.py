@@ -34,8 +34,9 @@ from firn.data.sources import (
     WikipediaSource,
 )
 from firn.data.sources import Source as RawSource
-from firn.model.config import ModelSettings
+from firn.run import objective
 from firn.run.reading import PLACED, read
+from firn.run.shape import NAMES, Decoder, Dialled, Said, dial, dialled, with_mask
 from firn.tokens.bpe import TokenizerSettings
 from firn.tokens.encode import TokensSettings
 from firn.tokens.mixture import MAX_EPOCHS
@@ -178,8 +179,8 @@ class Recipe(Settings):
     """The tokenizer that is trained on the documents, or a `tokenizer.json` to use."""
     mixture: MixtureSettings = MixtureSettings()
     """Limits of the mixture of sources."""
-    model: Annotated[ModelSettings, PLACED] = ModelSettings()
-    """The shape of the model."""
+    model: Said = Decoder()
+    """The shape of the model, or what to go on from."""
     train: Annotated[TrainSettings, PLACED] = TrainSettings()
     """How it is trained."""
     watch: WatchSettings = WatchSettings()
@@ -193,6 +194,16 @@ class Recipe(Settings):
     retain: Literal["all", "needed", "final"] = "all"
     """Shards that stay once the run is finished. all; needed: without the intermediate files of deduplication; final:
     tokens, tokenizer and ledgers only. What a changed recipe, or another `retain`, needs of the rest is made again."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _filled_in(cls, tree: Any) -> Any:
+        return with_mask(dialled(tree))
+
+    @model_validator(mode="after")
+    def _objective_fits(self) -> Recipe:
+        objective.check(self.model, self.train, self.tokenizer, self.watch, self.sources)
+        return self
 
     @model_validator(mode="after")
     def _split_stands_at_the_top(self) -> Recipe:
@@ -220,6 +231,11 @@ class Recipe(Settings):
         return TokensSettings(split=self.split)
 
     @property
+    def dial(self) -> list[Dialled]:
+        """Every number that `model.depth` speaks of, with the reason for it; empty without a depth."""
+        return dial(self.model, self.train, self.tokenizer)
+
+    @property
     def weights(self) -> dict[str, float] | None:
         """Weight of each source; None where they are read by their tokens."""
         given = {name: source.weight for name, source in self.sources.items() if source.weight is not None}
@@ -233,7 +249,7 @@ class Recipe(Settings):
 
     def resolved(self) -> dict[str, Any]:
         """The whole tree as plain data, every default filled in; `load` takes it back."""
-        tree = self.model_dump(mode="json")
+        tree = self.model_dump(mode="json", by_alias=True)
         for section in ("dedup", "tokenizer"):
             del tree[section][_SHARED]
         # The version of Unicode is this Python's, not the recipe's to say.
@@ -266,5 +282,6 @@ def schema() -> dict[str, Any]:
     tree = Recipe.model_json_schema()
     for name in ("DedupSettings", "TokenizerSettings"):
         tree["$defs"][name]["properties"].pop(_SHARED)
+    tree["$defs"]["Decoder"]["properties"]["preset"]["enum"] += NAMES
     tree["required"].remove("name")  # the file's name takes its place
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **tree}

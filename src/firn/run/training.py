@@ -16,9 +16,13 @@ from firn.core.progress import Progress
 from firn.core.store import Manifest
 from firn.measure.figures import held_out
 from firn.measure.ladder import ladder as measure_ladder
+from firn.model.config import ModelSettings
+from firn.model.hf_config import unexportable
 from firn.run.card import card
 from firn.run.folder import RunFolder
 from firn.run.recipe import Recipe
+from firn.run.shape import words
+from firn.run.starting import Beginning, beginning
 from firn.tokens.batch import Skip
 from firn.tokens.corpus import Corpus
 from firn.tokens.mixture import BatchPlan, Use, make_plan, usage
@@ -44,36 +48,59 @@ class Progressed:
 
 def prepare(recipe: Recipe, folder: RunFolder, tokens: Sequence[Manifest], tokenizer: Manifest) -> Corpus:
     """The corpus of these shards, its plan, and the name of the training's folder; all noted in run.json."""
-    corpus = Corpus.open(folder.store, tokens, tokenizer)
-    plan, name = planned(recipe, corpus)
+    corpus, begin = Corpus.open(folder.store, tokens, tokenizer), beginning(recipe, folder.path.parent)
+    begin.check(corpus.tokenizer)
+    plan, name = planned(recipe, corpus, begin)
     noted = {"training": name, "plan": plan.model_dump(mode="json"), "tokenizer": tokenizer.fingerprint}
+    noted["architecture"] = words(begin.shape)
     if any(folder.state.get(key) != value for key, value in noted.items()):
         folder.update(**noted)
     return corpus
 
 
-def planned(recipe: Recipe, corpus: Corpus) -> tuple[BatchPlan, str]:
+def planned(recipe: Recipe, corpus: Corpus, begin: Beginning) -> tuple[BatchPlan, str]:
     """The plan of batches, and the name of the training's folder."""
     plan = make_plan(
         corpus, recipe.train.stages, recipe.weights, seed=recipe.train.seed, max_epochs=recipe.mixture.max_epochs
     )
-    return plan, f"train-{fingerprint({'plan': plan, 'model': recipe.model, 'train': recipe.train})[:8]}"
+    parts: dict[str, Any] = {
+        "plan": plan,
+        "model": begin.shape,
+        "train": recipe.train.model_copy(update={"start": None}),
+    }
+    if begin.identity is not None:
+        parts["start"] = begin.identity
+    return plan, f"train-{fingerprint(parts)[:8]}"
 
 
 def train(recipe: Recipe, folder: RunFolder, corpus: Corpus, progress: Progress) -> TrainResult:
     """Train, go on with a training, or find it finished."""
-    plan = plan_of(folder)
+    plan, begin = plan_of(folder), beginning(recipe, folder.path.parent)
     assert folder.training is not None
+    if result(folder) is None:
+        for line in remarks(recipe, begin):
+            progress.note(line)
     return train_model(
         recipe.train,
-        recipe.model,
+        begin.shape,
         corpus,
         plan,
         folder.training,
         watch=recipe.watch,
         progress=progress,
-        card=card(recipe, corpus, plan),
+        card=card(recipe, begin, corpus, plan),
+        start=begin.start,
     )
+
+
+def remarks(recipe: Recipe, begin: Beginning) -> list[str]:
+    """What is to be said of the model before it is trained."""
+    lines = [f"{'dial':<10}  {number}" for number in recipe.dial]
+    if begin.said:
+        lines.append(f"{'train':<10}  begins from {begin.said}")
+    if isinstance(begin.shape, ModelSettings) and (reason := unexportable(begin.shape)):
+        lines.append(f"{'train':<10}  the model will open in firn alone: {reason}")
+    return lines
 
 
 def ladder(folder: RunFolder, corpus: Corpus, progress: Progress) -> dict[str, dict[str, float]]:

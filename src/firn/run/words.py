@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from firn.core.errors import InputError
-from firn.model import hf
+from firn.model.build import load
+from firn.model.encoder import Encoder
 from firn.model.generate import generate
 from firn.model.transformer import Transformer
 from firn.run.folder import RunFolder
@@ -36,7 +37,14 @@ class Writer:
             raise InputError(
                 f"cannot be read: {error.strerror}", where=str(file), mend="put the model's tokenizer.json there"
             ) from error
-        return cls(hf.load(folder), Tokenizer(data, str(file)))
+        model = load(folder)
+        if isinstance(model, Encoder):
+            raise InputError(
+                "the model is an encoder: it fills in hidden tokens and does not go on from a text",
+                where=str(folder),
+                mend="name a decoder, or open it with transformers.AutoModelForMaskedLM",
+            )
+        return cls(model, Tokenizer(data, str(file)))
 
     def write(
         self,

@@ -67,7 +67,7 @@ def from_checkpoint(training: Path, step: int | None, shape: Shape, optimizer: O
                 f"the checkpoint's model has {theirs.get(name)}, this one {ours.get(name)}",
                 where=str(file.parent),
                 key=f"model.{name}",
-                mend="take the section `model` from that run's recipe.yaml; from another shape only `model.from` begins",
+                mend="take `model` from that run's recipe.yaml, or begin from its finished model: model.from",
             )
     for name in _STATE:
         before, now = saved["train"]["optimizer"].get(name), getattr(optimizer, name)
