@@ -23,6 +23,7 @@ from firn.core.hashing import document_id
 from firn.core.store import Manifest, Store
 from firn.data import read
 from firn.data.extract import ExtractSettings
+from firn.data.fetch import raw
 from firn.data.sources import WarcSource
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -289,6 +290,9 @@ def test_a_wacz_file_of_several_archives_and_hostile_ones(tmp_path: Path) -> Non
         "0.warc.gz#archive/b.warc.gz",
     ]
     assert len(documents) == 3
+    source = WarcSource(paths=(f"{tmp_path}/raw/0.warc.gz",))
+    for row in documents:
+        assert row["url"].encode() in raw(row["address"], source).data
     bomb = packed(**{"archive/a.warc": bytes(300 << 20), "archive/b.warc.gz": good})
     outside = packed(**{"archive/../../b.warc.gz": good})
     damaged = both[:100] + b"\xff" * 50 + both[150:]

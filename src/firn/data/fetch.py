@@ -5,6 +5,7 @@ An address is the name of a file within its source, and behind a `#` the place i
     name                            the whole file, or all files of a book or paper that is a folder
     name#bytes=100-199              a record of a WARC file, where it lies
     name#record=7                   the same, where the file is compressed as a whole
+    name#archive/m.warc,bytes=0-9   the same, where the file is a WACZ file
     name#bytes=4096-,page=12        a page of a dump, in the compressed stream that begins there
     name#line=3   name#row=3        a line of JSON, a row of a table; from 1
     name#member   name#m#chapter    a file or a folder of an archive, and a file of a packed book in it
@@ -32,7 +33,7 @@ from firn.core.errors import InputError
 from firn.core.files import Files
 from firn.core.inputs import opened as open_file
 from firn.core.store import Store
-from firn.data import tables
+from firn.data import tables, wacz
 from firn.data.compressed import Damaged, opened, plain_name
 from firn.data.markup import archive
 from firn.data.markup.work import MarkupError
@@ -49,6 +50,7 @@ _BYTES = re.compile(r"bytes=(\d{1,18})-(\d{0,18})")
 _PAGE = re.compile(r"bytes=(\d{1,18})-,page=(\d{1,18})")
 _NUMBERED = re.compile(r"(record|line|row)=(\d{1,18})(?:-\d{1,18})?")
 _PART = re.compile(r"#part=\d{1,18}$")
+_WACZ = re.compile(r"(archive/.+),((?:bytes|record)=\d{1,18}(?:-\d{0,18})?)")
 _ZIPPED = (".epub", ".zip")
 _WARC_TYPES = {"response", "resource", "conversion", "revisit"}
 
@@ -161,6 +163,8 @@ def _record(name: str, place: str, found: list[Found], limit: int) -> Raw:
             data = _page(stream, int(match[1]), int(match[2]), limit)
         elif match := _BYTES.fullmatch(place):
             data = _range(stream, int(match[1]), int(match[2] or -1), limit)
+        elif match := _WACZ.fullmatch(place):
+            data = _in_wacz(stream, match[1], match[2], limit)
         elif match := _NUMBERED.fullmatch(place):
             pick = {"record": _numbered, "line": _line, "row": _row}[match[1]]
             data = pick(opened(stream, name) if match[1] != "record" else stream, name, int(match[2]), limit)
@@ -195,6 +199,16 @@ def _numbered(stream: BinaryIO, name: str, number: int, limit: int) -> bytes | N
         if record.number == number:
             head = "".join(f"{key}: {value}\r\n" for key, value in record.headers.items())
             return head.encode("utf-8", "replace") + b"\r\n" + (record.block or b"")
+    return None
+
+
+def _in_wacz(stream: BinaryIO, name: str, place: str, limit: int) -> bytes | None:
+    """A record of one of the WARC files in a WACZ file."""
+    for member, content in wacz.archives(stream):
+        if member == name and not isinstance(content, wacz.Refused):
+            if match := _BYTES.fullmatch(place):
+                return _range(content, int(match[1]), int(match[2] or -1), limit)
+            return _numbered(content, name, int(place.removeprefix("record=")), limit)
     return None
 
 
