@@ -15,6 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from firn.core.engine import LocalEngine
 from firn.core.hashing import document_id
 from firn.core.store import Store
@@ -22,7 +24,7 @@ from firn.data import read
 from firn.data.extract import ExtractSettings
 from firn.data.markup import elsevier, mathml, xml
 from firn.data.markup.jats import Include
-from firn.data.sources import PapersSource
+from firn.data.sources import PapersSource, papers
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from shards import Inline
@@ -137,6 +139,31 @@ def test_sizes_are_limits(tmp_path: Path) -> None:
         "in.tar#big.xml": ("papers.too_large", "removed"),
         "bomb.gz": (None, "failed"),
     }
+
+
+def test_an_archive_that_is_too_large_to_be_held_gives_the_same_papers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "papers"
+    root.mkdir()
+    files = {}
+    for number in range(5):
+        files[f"{number}/main.tex"] = (LATEX % number).encode()
+    for number in reversed(range(5)):  # the parts of each lie far from one another
+        files[f"{number}/body.tex"] = f"body {number}".encode()
+    files["4/big.tex"] = b"%" * 3_000
+    (root / "a.tar").write_bytes(tarred({**files, "note.md": b"# N\n\nnu\n"}, "w"))
+    (root / "cut.tar").write_bytes(tarred(files, "w")[:8_000])
+    whole, _ = run(tmp_path / "store", root)
+    monkeypatch.setattr(papers, "MAX_KEPT", 100)
+    parts, _ = run(tmp_path / "other", root)
+    key = lambda row: row["id"]
+    assert sorted(parts, key=key) == sorted(whole, key=key)
+    assert len([row for row in whole if row["address"].startswith("a.tar")]) == 6
+    monkeypatch.setattr(papers, "MAX_SOURCE", 2_000)
+    parts, ledger = run(tmp_path / "third", root / "a.tar")
+    assert len(parts) == 5
+    assert [row["address"] for row in ledger if row["rule"] == "papers.too_large"] == ["a.tar#4"]
 
 
 def test_two_workers_write_what_one_does(tmp_path: Path) -> None:

@@ -15,9 +15,9 @@ from __future__ import annotations
 import posixpath
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO, Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -43,6 +43,8 @@ from firn.data.markup import work as works
 from firn.data.markup.parts import Part
 from firn.data.markup.work import MarkupError
 from firn.data.raw import Rows, extra, grouping
+from firn.data.sources import archived
+from firn.data.sources.archived import Kept
 from firn.data.sources.listing import Found, bundles, find
 
 _FORMATS = {
@@ -226,8 +228,7 @@ def run(work: Work) -> None:
     """Read the books of one shard."""
     rows = Rows(work, "books")
     if (name := work.extra.get("archive")) is not None:
-        with open(work.local(), "rb") if name.lower().endswith(".zip") else work.stream() as stream:
-            _archive(rows, name, stream, work.settings)
+        _archive(rows, name, work, work.settings)
         work.advance(bytes=work.inputs[0].bytes)
     else:
         inputs = iter(range(len(work.inputs)))
@@ -245,10 +246,9 @@ def run(work: Work) -> None:
     rows.close()
 
 
-def _archive(rows: Rows, name: str, stream: BinaryIO, settings: BooksSettings) -> None:
+def _archive(rows: Rows, name: str, work: Work, settings: BooksSettings) -> None:
     """The books of an archive. Those of one file are read as they come, the others when all of it is there."""
-    kept: dict[str, bytes] = {}
-    passed, size = Counter[str](), 0
+    kept, passed = Kept(MAX_BOOK), Counter[str]()
 
     def wanted(member: str) -> bool:
         if _format(member) and not posixpath.basename(member).startswith("._"):
@@ -257,7 +257,7 @@ def _archive(rows: Rows, name: str, stream: BinaryIO, settings: BooksSettings) -
         return False
 
     try:
-        for member in archive.members(stream, name, settings.max_bytes, wanted):
+        for member in archived.members(work, name, settings.max_bytes, wanted):
             address = f"{name}#{member.name}"
             if isinstance(member, archive.Unread):
                 if rows.enter(address):
@@ -270,21 +270,28 @@ def _archive(rows: Rows, name: str, stream: BinaryIO, settings: BooksSettings) -
                 if rows.enter(address):
                     book = Book(member.name, str(kind), [member.name])
                     _read(rows, book, {member.name: member.data}, f"{name}#", settings)
-            elif size + len(member.data) <= MAX_BOOK:
-                size += len(member.data)
-                kept[member.name] = member.data
-            elif rows.enter(address):
-                rows.remove("too_large", size + len(member.data), MAX_BOOK)
+            else:
+                kept.add(member)
             rows.leave()
     except MarkupError as error:
         if rows.enter(name):
             rows.fail(str(error))
         rows.leave()
-    for book in _books(kept):
+
+    def divide(names: set[str]) -> Iterator[tuple[Book, list[str]]]:
+        return ((book, book.files) for book in _books(names))
+
+    def again(wanted: Callable[[str], bool]) -> Iterator[archive.Member | archive.Unread]:
+        return archived.members(work, name, settings.max_bytes, wanted)
+
+    for book, files in kept.documents(divide, again, MAX_BOOK):
         if book.name == ".":
             book.name = name
         if rows.enter(name if book.name == name else f"{name}#{book.name}"):
-            _read(rows, book, {file: kept[file] for file in book.files}, f"{name}#", settings)
+            if files is None:
+                rows.remove("too_large", bound=MAX_BOOK)
+            else:
+                _read(rows, book, files, f"{name}#", settings)
         rows.leave()
     rows.work.note("passed_over", dict(sorted(passed.items())))
 
@@ -472,4 +479,4 @@ def _latex(data: Mapping[str, bytes]) -> Contents:
     return Contents(said, [Chapter(part) for part in parts.chapters(gutenberg.cut_blocks(made.blocks))])
 
 
-STAGE = Stage("read", 1, run, ledger=True)
+STAGE = Stage("read", 2, run, ledger=True)

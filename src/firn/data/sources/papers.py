@@ -14,7 +14,7 @@ import io
 import posixpath
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, BinaryIO, Literal, cast
@@ -29,6 +29,8 @@ from firn.data.markup import archive, elsevier, jats, latex, markdown, xml
 from firn.data.markup import work as works
 from firn.data.markup.work import MarkupError
 from firn.data.raw import Rows, extra, grouping
+from firn.data.sources import archived
+from firn.data.sources.archived import Kept
 from firn.data.sources.listing import Found, bundles, find
 
 _XML = re.compile(r"(?:\.n?xml|-xml)(?:\.gz)?$", re.IGNORECASE)
@@ -43,7 +45,7 @@ _NO_SECTION = re.compile(r"(?:front|back)-matter|response-to|readme|contributing
 _NO_PAPER = re.compile(r"(?:readme|licen[cs]e|contributing|changelog|code[-_]of[-_]conduct)\b", re.IGNORECASE)
 #: All text of one LaTeX paper, in bytes.
 MAX_SOURCE = 32 << 20
-#: All LaTeX and Markdown of one archive, which is kept in memory until the archive's end.
+#: LaTeX and Markdown of one archive that is held until its end; an archive with more of it is read twice.
 MAX_KEPT = 128 << 20
 
 
@@ -163,8 +165,7 @@ def run(work: Work) -> None:
     """Read the papers of one shard."""
     rows = Rows(work, "papers")
     if (name := work.extra.get("archive")) is not None:
-        with open(work.local(), "rb") if name.lower().endswith(".zip") else work.stream() as stream:
-            _archive(rows, name, stream, work.settings)
+        _archive(rows, name, work, work.settings)
         work.advance(bytes=work.inputs[0].bytes)
     else:
         inputs = iter(range(len(work.inputs)))
@@ -185,18 +186,19 @@ def run(work: Work) -> None:
 # Archives.
 
 
-def _archive(rows: Rows, name: str, stream: BinaryIO, settings: PapersSettings) -> None:
+def _archive(rows: Rows, name: str, work: Work, settings: PapersSettings) -> None:
     """The papers of an archive, or of a file of arXiv's, which may be one or just a compressed file of LaTeX."""
     if not archive.is_archive(name):
+        with work.stream() as stream:
+            data = stream.read(settings.max_bytes + 1)
         if rows.enter(name):
             try:
-                _gzipped(rows, stream.read(settings.max_bytes + 1), name, name, settings)
+                _gzipped(rows, data, name, name, settings)
             except (MarkupError, OSError) as error:
                 rows.fail(str(error))
         rows.leave()
         return
-    kept: dict[str, bytes] = {}
-    passed, size = Counter[str](), 0
+    kept, passed = Kept(MAX_KEPT), Counter[str]()
 
     def wanted(member: str) -> bool:
         if _kind(member) or member.lower().endswith(".gz"):
@@ -205,7 +207,7 @@ def _archive(rows: Rows, name: str, stream: BinaryIO, settings: PapersSettings) 
         return False
 
     try:
-        for member in archive.members(stream, name, settings.max_bytes, wanted):
+        for member in archived.members(work, name, settings.max_bytes, wanted):
             address = f"{name}#{member.name}"
             if isinstance(member, archive.Unread):
                 if rows.enter(address):
@@ -216,22 +218,27 @@ def _archive(rows: Rows, name: str, stream: BinaryIO, settings: PapersSettings) 
             elif member.name.lower().endswith(".gz"):
                 if rows.enter(address):
                     _gzipped(rows, member.data, member.name, address, settings)
-            elif size + len(member.data) <= MAX_KEPT:
-                size += len(member.data)
-                kept[member.name] = member.data
-            elif rows.enter(address):
-                rows.remove("too_large", size + len(member.data), MAX_KEPT)
+            else:
+                kept.add(member)
             rows.leave()
     except MarkupError as error:
         if rows.enter(name):
             rows.fail(str(error))
         rows.leave()
-    for unit, (kind, files) in _units(kept, set(kept)):
+
+    def divide(names: set[str]) -> Iterator[tuple[tuple[str, str], list[str]]]:
+        return (((unit, kind), files) for unit, (kind, files) in _units(names, names))
+
+    def again(wanted: Callable[[str], bool]) -> Iterator[archive.Member | archive.Unread]:
+        return archived.members(work, name, settings.max_bytes, wanted)
+
+    for (unit, kind), files in kept.documents(divide, again, MAX_SOURCE):
         address = name if unit == "." else f"{name}#{unit}"
         if rows.enter(address):
-            _read(
-                rows, Files(name if unit == "." else unit, kind, {key: kept[key] for key in files}), address, settings
-            )
+            if files is None:
+                rows.remove("too_large", bound=MAX_SOURCE)
+            else:
+                _read(rows, Files(name if unit == "." else unit, kind, dict(files)), address, settings)
         rows.leave()
     rows.work.note("passed_over", dict(sorted(passed.items())))
 
@@ -380,4 +387,4 @@ def _arxiv(name: str) -> tuple[str, datetime] | None:
     return None
 
 
-STAGE = Stage("read", 1, run, ledger=True)
+STAGE = Stage("read", 2, run, ledger=True)
