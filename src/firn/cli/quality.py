@@ -116,8 +116,7 @@ def _print(report: Report, as_json: bool) -> None:
         table.add_row(f"{kept.share:.0%}", f"{kept.at_least:.4g}", f"{kept.precision:.3f}", f"{kept.recall:.3f}")
     out.print(table)
     if report.calibration_error is not None:
-        title = f"\nCalibration, both kinds counted as equally many (error {report.calibration_error:.3f})"
-        table = grid(title, "scores", ">documents", ">mean score", ">good")
+        table = grid(f"\nCalibration: error {report.calibration_error:.3f}", "scores", ">documents", ">score", ">good")
         for bin in report.bins:
             row = f"{bin.low:.1f} to {bin.high:.1f}", f"{bin.documents:,}", f"{bin.score:.3f}", f"{bin.good:.3f}"
             table.add_row(*row)
