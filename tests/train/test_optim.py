@@ -118,3 +118,21 @@ def test_a_table_that_starts_small_or_is_the_head_gets_small_steps() -> None:
     for made in small:  # the rule stands on how the tables start
         assert float(made.embed_tokens.weight.detach().std()) < 0.1
     assert float(large.embed_tokens.weight.detach().std()) > 0.5
+
+
+@pytest.mark.parametrize("matrices", ["muon", "adamw"])
+def test_each_group_decays_by_its_own_share(matrices: str) -> None:
+    rates = {"matrices": matrices, "matrix_lr": 0.02, "embedding_lr": 0.3}
+    found = {}
+    for decay in ({}, {"weight_decay": 0.1, "embedding_decay": 0.2, "head_decay": 0.0}):
+        made = model()
+        for parameter in made.parameters():
+            parameter.grad = torch.ones_like(parameter)
+        Optimizers(made, OptimizerSettings.model_validate({**rates, **decay})).step(0, 1.0)
+        found[bool(decay)] = dict(made.named_parameters())
+    shares = {"matrix": 0.1 * 0.02, "embedding": 0.2 * 0.3, "head": 0.0, "vector": 0.0}
+    for group, parameters in group_parameters(model()).items():
+        for name, before in parameters.items():
+            torch.testing.assert_close(
+                found[False][name] - found[True][name], shares[group] * before, atol=1e-6, rtol=1e-3, msg=name
+            )
