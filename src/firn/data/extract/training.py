@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from firn.data import charset, http
 from firn.data.extract.features import FEATURES
 from firn.data.extract.labels import labels, words_of
-from firn.data.extract.model import MODEL, Trees
+from firn.data.extract.model import MODEL, Trees, forest
 from firn.data.extract.page import Blocks, block_texts, read_page
 
 FOLDS = 5
@@ -43,7 +43,7 @@ _ROUNDS = 200
 _PARAMETERS = {
     "objective": "cross_entropy",
     "learning_rate": 0.05,
-    "num_leaves": 12,
+    "num_leaves": 12,  # at most model.MOST_LEAVES
     "max_bin": 63,
     "min_data_in_leaf": 50,
     "lambda_l2": 10.0,
@@ -177,7 +177,7 @@ def fit(samples: Sequence[Sample]) -> Trees:
 
 
 def as_arrays(model: Mapping[str, Any]) -> Trees:
-    """LightGBM's trees in the layout that `firn.data.extract.model.load` describes."""
+    """LightGBM's trees in the layout that `firn.data.extract.model` describes."""
     feature: list[int] = []
     threshold: list[float] = []
     children: list[tuple[int, int]] = []
@@ -221,7 +221,7 @@ def cross_validate(samples: Sequence[Sample]) -> dict[str, NDArray[np.bool_]]:
     """Blocks kept by models that were trained on the other folds' sites, by the name of the page."""
     kept: dict[str, NDArray[np.bool_]] = {}
     for fold in range(FOLDS):
-        trees = fit([s for s in samples if s.fold != fold])
+        trees = forest(fit([s for s in samples if s.fold != fold]))
         for sample in (s for s in samples if s.fold == fold):
             kept[sample.name] = sample.blocks.kept(trees)
     return kept
