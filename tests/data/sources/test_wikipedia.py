@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import hashlib
 import json
 import re
 import sys
@@ -110,6 +111,45 @@ def test_a_dump_that_breaks_off_gives_its_whole_pages_and_one_failed_row(tmp_pat
     assert ledger[2]["url"] == "https://fr.wikipedia.org/wiki/C"
     assert "breaks off" in ledger[2]["error"]
     assert manifest.counts["failed"] == 1
+
+
+@pytest.mark.parametrize("cut", ["pages", "anywhere"])
+def test_a_dump_of_many_streams_is_read_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: str) -> None:
+    """Streams that hold whole pages, as Wikipedia's do, or that end anywhere, as those of pbzip2."""
+    words = [hashlib.sha256(str(number).encode()).hexdigest() for number in range(2_000)]
+    pages = [page(number, f"T{number}", " ".join(words[number * 5 : number * 5 + 5])) for number in range(400)]
+    plain = (HEAD + "".join(pages) + "</mediawiki>").encode()
+    if cut == "pages":
+        streams = [HEAD, *("".join(pages[start : start + 9]) for start in range(0, 400, 9)), "</mediawiki>"]
+        pieces = [stream.encode() for stream in streams]
+    else:
+        pieces = [plain[start : start + 3_001] for start in range(0, len(plain), 3_001)]
+    path = tmp_path / "frwiki-20240101-pages-articles-multistream.xml.bz2"
+    path.write_bytes(b"".join(map(bz2.compress, pieces)))
+    (tmp_path / "frwiki-20240101-pages-articles-multistream-index.txt.bz2").write_bytes(bz2.compress(b"1:2:T"))
+    source = WikipediaSource(paths=(str(tmp_path / "*.bz2"),))
+
+    def read_all(store: str) -> tuple[list[Any], int]:
+        engine = Inline(Store(tmp_path / store))
+        manifests = engine.run(wikipedia.tasks("fr", source))
+        assert sum(m.counts["failed"] for m in manifests) == 0
+        return [row for m in manifests for row in rows(engine.store, m).to_pylist()], len(manifests)
+
+    whole, count = read_all("store")
+    assert (len(whole), count) == (400, 1)
+    for part in (1_500, 10_000, 70_000):
+        monkeypatch.setattr(wikipedia, "PART_BYTES", part)
+        parts, count = read_all(f"store{part}")
+        assert parts == whole
+        assert count > 1
+
+
+def test_a_dump_of_one_stream_is_one_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wikipedia, "PART_BYTES", 100)
+    source = dump(tmp_path / "x.xml", *(page(number, f"T{number}", "text") for number in range(50)))
+    assert len(wikipedia.tasks("x", source)) == 1
+    (tmp_path / "x.xml.bz2").write_bytes(bz2.compress((tmp_path / "x.xml").read_bytes()))
+    assert len(wikipedia.tasks("x", WikipediaSource(paths=(str(tmp_path / "x.xml.bz2"),)))) == 1
 
 
 def test_the_name_of_the_file_tells_the_wiki_where_the_dump_does_not(tmp_path: Path) -> None:

@@ -9,25 +9,32 @@ content is no wikitext), `wikipedia.too_large`, `wikipedia.no_text`.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import quote
 
 from pydantic import Field
 
+from firn.core.errors import InputError
 from firn.core.hashing import document_id
+from firn.core.inputs import External
 from firn.core.settings import Settings
 from firn.core.stage import Stage, Task, Work
 from firn.data.raw import Rows, grouping, timestamp
 from firn.data.sources.listing import find
 from firn.data.wikitext import Site, to_text
-from firn.data.wikitext.dump import Broken, Dump, Page
+from firn.data.wikitext.dump import Broken, Dump, Page, site_of
+from firn.data.wikitext.packed import begins
 from firn.data.wikitext.site import is_disambiguation, is_redirect
 
 # `enwiki-20240501-pages-articles.xml.bz2`: language and project.
 _FILE = re.compile(
     r"(?:^|/)([a-z][a-z_]{1,20}?)(wiki|wiktionary|wikisource|wikibooks|wikinews|wikiquote|wikiversity|wikivoyage)-"
 )
+_INDEX = re.compile(r"-multistream-index\d*\.txt(?:-p\d+p\d+)?(?:\.bz2)?$")
+#: Bytes of a part of a packed dump, at least; five times as many of XML.
+PART_BYTES = 64 << 20
 # What MediaWiki leaves unescaped in the address of a page (wfUrlencode).
 _SAFE = ";@$!*(),/~:"
 
@@ -54,20 +61,52 @@ class WikipediaSource(WikipediaSettings):
 
 
 def tasks(name: str, source: WikipediaSource) -> list[Task]:
-    """One shard per file. Raises InputError."""
+    """One shard per file, or per part of a large multistream one. Raises InputError.
+
+    An index that lies beside a multistream dump is passed over: where its streams begin, they say themselves.
+    """
     own = WikipediaSettings(**{key: getattr(source, key) for key in WikipediaSettings.model_fields})
-    return [
-        Task(STAGE, own, (found.external(),), f"{name}/{found.name}", {"source": name, "file": found.name})
-        for found in find(source.paths)
-    ]
+    shards = []
+    for found in find(source.paths):
+        if _INDEX.search(found.name):
+            continue
+        dump = found.external()
+        more: dict[str, Any] = {"source": name, "file": found.name}
+        for number, (start, stop) in enumerate(_parts(dump)):
+            if (start, stop) == (0, None):
+                shards.append(Task(STAGE, own, (dump,), f"{name}/{found.name}", more))
+            else:
+                part = replace(dump, bytes=(stop or dump.bytes) - start)
+                label = f"{name}/{found.name}-{number:05}"
+                shards.append(Task(STAGE, own, (part,), label, {**more, "start": start, "stop": stop}))
+    return shards
+
+
+def _parts(dump: External) -> list[tuple[int, int | None]]:
+    """Where the parts of a dump begin and end: each with some PART_BYTES, if it can be divided."""
+    if dump.bytes <= PART_BYTES or not dump.name.endswith(".bz2"):
+        return [(0, None)]
+    try:
+        with dump.stream() as stream:
+            places = begins(stream, dump.bytes, PART_BYTES)
+            stream.seek(0)
+            if len(places) == 1 or site_of(stream) is None:
+                return [(0, None)]
+    except OSError as error:
+        mend = "check the file, or the connection"
+        raise InputError(f"cannot be read: {error}", where=dump.path, mend=mend) from error
+    return list(zip(places, [*places[1:], None], strict=True))
 
 
 def run(work: Work) -> None:
-    """Read one dump."""
+    """Read one dump, or a part of it."""
     file: str = work.extra["file"]
+    start, stop = work.extra.get("start", 0), work.extra.get("stop")
     rows, read = Rows(work, "wikipedia"), 0
     with work.stream() as stream:
-        dump = Dump(stream, work.settings.max_bytes)
+        known = (site_of(stream) if start else None) or Site()
+        stream.seek(start)
+        dump = Dump(stream, work.settings.max_bytes, start, stop, known)
         site, wiki = dump.site, Wiki(dump.site, file)
         for page in dump:
             if dump.site is not site:  # known from the first page on
@@ -161,4 +200,4 @@ class Wiki:
 
 
 # The version rises with whatever changes the text of a page, tables of templates and words too.
-STAGE = Stage("read", 1, run, ledger=True)
+STAGE = Stage("read", 2, run, ledger=True)

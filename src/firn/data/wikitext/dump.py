@@ -9,7 +9,7 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 from xml.etree import ElementTree
 
@@ -19,6 +19,7 @@ from firn.data.wikitext.site import Site
 # Bytes of a page that is too large that are kept, to say which one it was.
 _HEAD = 1 << 12
 _MAX_HEADER = 1 << 20
+_NONE = Site()
 # Bytes between pages that are held back: the longest tag that is looked for may begin in them.
 _TAIL = 32
 # The text of a page is escaped, so that a page has some thirty tags; a million would take a gigabyte to hold.
@@ -73,10 +74,16 @@ class Dump:
     stream: the file, plain, bz2 (multistream too), xz or gzip; in UTF-8, or what its declaration or byte order mark
     says. max_bytes: larger pages are `Broken`; memory is a small multiple of it. site: what the dump says of its
     wiki; known from the first page on. Raises what `stream` raises.
+
+    A part of a dump: `stream` begins at the offset `start`, where a compressed stream does, and is read up to the first
+    page that begins at `stop` or later; `site` is then given. So each page is in one part, whatever it spans.
     """
 
-    def __init__(self, stream: BinaryIO, max_bytes: int):
-        self.site = Site()
+    def __init__(self, stream: BinaryIO, max_bytes: int, start: int = 0, stop: int | None = None, site: Site = _NONE):
+        self.site = site
+        self._start, self._stop = start, stop
+        self._piece_at = 0  # in the unpacked dump, of the last piece
+        self._last_block: int | None = None  # of the piece before it
         self._file = _Counted(stream)
         self._pieces = _utf8(unpack(self._file))
         self._limit = max_bytes
@@ -94,17 +101,22 @@ class Dump:
         return self._file.count
 
     def __iter__(self) -> Iterator[Page | Broken]:
-        header: bytearray | None = bytearray()
-        for piece in self._pieces:
+        header: bytearray | None = None if self._start else bytearray()
+        for piece in self._moved():
             if isinstance(piece, Cut):
+                if self._stop is not None and piece.block >= self._stop and not self._inside:
+                    return
                 yield self._break_off(piece.error, piece.block)
                 if piece.final:
                     return
                 continue
+            self._piece_at = self._position + len(self._buffer)
             self._buffer += piece.data
             while True:
                 if not self._inside:
                     before, begins = self._open(piece.block)
+                    if begins and self._stop is not None and self._block >= self._stop:
+                        return
                     if header is not None:
                         header += before[: _MAX_HEADER - len(header)]
                     if not begins:
@@ -115,10 +127,16 @@ class Dump:
                 if page is None:
                     break
                 yield page
+            self._last_block = piece.block
         if header is not None:
             yield self._break_off("no page in it: not a MediaWiki XML dump?", 0)
-        elif self._inside or _END not in self._buffer:
+        elif self._inside or (self._stop is None and _END not in self._buffer):
             yield self._break_off("the dump breaks off before its end", self._block)
+
+    def _moved(self) -> Iterator[Piece | Cut]:
+        """The pieces, at their offsets in the whole file."""
+        for piece in self._pieces:
+            yield piece if piece.block is None else replace(piece, block=piece.block + self._start)
 
     def _open(self, block: int | None) -> tuple[bytes, bool]:
         """Go to the next page; returns what lies before, and whether one begins in the buffer."""
@@ -129,6 +147,8 @@ class Dump:
         self._position += start
         if found:
             self._inside, self._head, self._searched, self._bytes = True, None, 0, 0
+            # The tag may have begun in the piece before.
+            block = self._last_block if self._position < self._piece_at and self._last_block is not None else block
             self._block = self._position if block is None else block
         return before, found is not None
 
@@ -274,3 +294,17 @@ def _title(data: bytes) -> str | None:
 def _id(data: bytes) -> int | None:
     found = _ID.search(data[:_HEAD])
     return int(found[1]) if found else None
+
+
+def site_of(stream: BinaryIO) -> Site | None:
+    """What the begin of a dump says of its wiki; None where it is in another encoding than UTF-8, or has no page."""
+    head = bytearray()
+    for piece in unpack(stream):
+        if isinstance(piece, Cut) or (not head and _decoder(piece.data)):
+            return None
+        head += piece.data
+        if found := _OPEN.search(head):
+            return _site(bytes(head[: found.start()][:_MAX_HEADER]))
+        if len(head) > _MAX_HEADER:
+            return None
+    return None

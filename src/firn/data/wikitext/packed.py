@@ -12,7 +12,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 import pyarrow as pa
 
@@ -81,14 +81,34 @@ class _Gzip:
         return self._inner.decompress(self._inner.unconsumed_tail + data, max(0, max_length))
 
 
+_BZ2 = re.compile(rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)")
+# Bytes in which the next stream of a dump begins: its streams are of 100 pages, or 900 kB.
+_WINDOW = 16 << 20
 #: By the bytes a stream begins with: what unpacks it, and how a stream of the kind is told in the midst of others.
 _KINDS: tuple[tuple[bytes, Callable[[], _Unpacker], re.Pattern[bytes]], ...] = (
-    (b"BZh", bz2.BZ2Decompressor, re.compile(rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)")),
+    (b"BZh", bz2.BZ2Decompressor, _BZ2),
     (b"\xfd7zXZ\x00", lambda: lzma.LZMADecompressor(memlimit=_XZ_MEMORY), re.compile(rb"\xfd7zXZ\x00")),
     (b"\x1f\x8b", _Gzip, re.compile(rb"\x1f\x8b\x08[\x00-\x1f]")),
 )
 _MAGIC = 10  # bytes that the longest of these patterns looks at
 _ZSTD = b"\x28\xb5\x2f\xfd"
+
+
+def begins(stream: BinaryIO, size: int, every: int) -> list[int]:
+    """Offsets at which the bz2 streams of a file begin, the next one after each multiple of `every` bytes; 0 first.
+
+    stream: seekable, of `size` bytes. Only 0 where it has one stream, or is packed otherwise. What looks like a begin
+    and is none is a damaged stream to whoever reads from there.
+    """
+    found = [0]
+    for place in range(every, size, every):
+        stream.seek(place)
+        match = _BZ2.search(stream.read(_WINDOW))
+        if match and place + match.start() > found[-1]:
+            found.append(place + match.start())
+        elif len(found) == 1:
+            break
+    return found
 
 
 def unpack(stream: Readable) -> Iterator[Piece | Cut]:
