@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -26,6 +27,8 @@ from firn.data.sources import FilesSource, fineweb
 from firn.data.sources.fineweb import FinewebSource
 
 sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parent / "sources"))
+from hub_server import hub
 from shards import Inline
 from shards import read as table
 
@@ -360,3 +363,29 @@ def test_fineweb_by_dump_share_and_language(tmp_path: Path) -> None:
     for wrong in ({}, {"dump": "CC-MAIN-2024-10", "config": "x"}, {"dataset": "fineweb-2", "dump": "CC-MAIN-2024-10"}):
         with pytest.raises(ValueError, match="name a"):
             FinewebSource(**wrong)  # type: ignore[arg-type]
+
+
+def test_data_sets_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Listed and read by ranges through huggingface_hub, from a server of its kind."""
+    buffer = io.BytesIO()
+    pq.write_table(pa.table(FINEWEB), buffer)
+    folder = "data/CC-MAIN-2024-10"
+    held = {f"{folder}/000_00000.parquet": buffer.getvalue(), f"{folder}/000_00001.parquet": buffer.getvalue()}
+    with hub("HuggingFaceFW/fineweb", {**held, "README.md": b"# FineWeb", "data/other/a.txt": b"x"}) as (
+        address,
+        asked,
+    ):
+        monkeypatch.setitem(fsspec.config.conf, "hf", {"endpoint": address})
+        documents, ledger = run(tmp_path / "store", FinewebSource(dump="CC-MAIN-2024-10"))
+        assert len(documents) == len(ledger) == 4
+        assert documents[0]["address"].startswith(f"{folder}/000_0000")
+        assert {name for name, _ in asked} == set(held)
+        path = f"hf://datasets/HuggingFaceFW/fineweb/{folder}/*.parquet"
+        tasks = read.tasks("mine", files(path, layout="fineweb"), ExtractSettings(), None)  # type: ignore[arg-type]
+        # The Hub says the hash of a file: none is read to know it.
+        before = len(asked)
+        assert {input.name for task in tasks for input in task.inputs} == {"000_00000.parquet", "000_00001.parquet"}
+        assert len({input.identity for task in tasks for input in task.inputs}) == 1
+        assert len(asked) == before
+        with pytest.raises(InputError, match="holds no file"):
+            run(tmp_path / "store", files("hf://datasets/HuggingFaceFW/fineweb/data/nothing/*.parquet"))

@@ -293,6 +293,42 @@ def test_archives_that_unpack_to_too_much_are_given_up(monkeypatch: pytest.Monke
     assert isinstance(next(iter(archive.members(io.BytesIO(tarred()), "a.tar", 1))), Unread)
 
 
+def test_headers_and_directories_of_archives_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What tarfile and zipfile hold in memory before the first file can be looked at."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as target:
+        info = tarfile.TarInfo("a.xml")
+        info.pax_headers = {"comment": "x" * (2 << 20)}
+        target.addfile(info)
+    with pytest.raises(MarkupError, match="a header of"):
+        seen(out.getvalue(), "a.tar")
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.GNU_FORMAT) as target:
+        target.addfile(tarfile.TarInfo("x" * (2 << 20)))
+    with pytest.raises(MarkupError, match="a header of"):
+        seen(out.getvalue(), "a.tar")
+    many = packed({f"{number}.xml": b"" for number in range(1_000)})
+    assert len(seen(many, "a.zip")) == 1_000
+    monkeypatch.setattr(archive, "MAX_DIRECTORY", 10_000)
+    with pytest.raises(MarkupError, match="directory is"):
+        seen(many, "a.zip")
+    monkeypatch.setattr(archive, "MAX_MEMBERS", 3)
+    with pytest.raises(MarkupError, match="more than 3 files"):
+        seen(tarred(), "a.tar")
+
+
+def test_a_tar_that_is_damaged_in_its_midst_does_not_seem_to_end_there() -> None:
+    data = bytearray(tarred("w"))
+    data[data.index(b"last.xml") + 3] ^= 0xFF
+    with pytest.raises(MarkupError, match="cannot be read on"):
+        seen(bytes(data), "a.tar")
+
+
+def test_archives_within_archives_are_not_opened() -> None:
+    inner = packed({"deep.xml": b"<a/>"})
+    assert seen(packed({"inner.zip": inner, "a.xml": b"<b/>"}), "a.zip") == [("a.xml", "<b/>")]
+
+
 def test_reading_orders() -> None:
     def order(files: dict[str, str]) -> list[str]:
         return [entry.name for entry in booktree.reading_order(files, files.__getitem__)]
