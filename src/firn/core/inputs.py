@@ -70,7 +70,8 @@ class External:
         if files.is_local:
             return Path(files.root)
         key = f"{self.identity}-{self.name.rsplit('/', 1)[-1][-_CACHED_NAME:]}"
-        copy = fetch(files, "", key, Path(self.cache).expanduser() if self.cache else None, self.connections)
+        folder = Path(self.cache).expanduser() if self.cache else None
+        copy = fetch(files, "", key, folder, self.connections, self.identity)
         if copy.stat().st_size != self.bytes:
             copy.unlink()
             raise InputError("changed while it was read", where=self.path, mend="run the same command again")

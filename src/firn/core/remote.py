@@ -68,7 +68,7 @@ class Remote:
     def __init__(self, files: Files, name: str = "", connections: int = CONNECTIONS, known: bool = True):
         self.files, self.url, self.connections = files, files.path(name), connections
         self.is_http = self.url.startswith(("http://", "https://"))
-        info = self._patiently(lambda: self.files.fs.info(self.url)) if known else {}
+        info = patiently(lambda: self.files.fs.info(self.url), self.url, connections) if known else {}
         size = info.get("size")
         self.bytes: int | None = None if size is None else int(size)
         self.etag = _first(info, "ETag", "etag")
@@ -94,7 +94,7 @@ class Remote:
                 raise OSError(f"only {len(got):,} of {end - start:,} bytes came, from byte {start:,}")
 
         if end > start:
-            self._patiently(go_on)
+            patiently(go_on, self.url, self.connections)
         return bytes(got)
 
     def copy(self, path: Path) -> None:
@@ -106,7 +106,7 @@ class Remote:
                 for at in range(0, self.bytes, BLOCK):
                     out.write(self.read(at, min(at + BLOCK, self.bytes)))
         except WithoutRanges:
-            self._patiently(lambda: self.files.fs.get_file(self.url, str(path)))
+            patiently(lambda: self.files.fs.get_file(self.url, str(path)), self.url, self.connections)
 
     def changed(self) -> InputError:
         """The error of a file that is another than it was."""
@@ -156,36 +156,52 @@ class Remote:
                 raise self.changed() from error
             raise
 
-    def _patiently(self, ask: Callable[[], T]) -> T:
-        """What `ask` returns, asked again where that may help. Raises OSError, and what else `ask` raises for good."""
-        attempt = 0
-        while True:
-            try:
-                with _connection(self.url, self.connections):
-                    return ask()
-            except (InputError, PastEnd, WithoutRanges):
-                raise
-            except Exception as error:  # each file system raises kinds of its own
-                attempt += 1
-                if any(_status(cause)[0] == 416 for cause in _causes(error)):
-                    raise PastEnd from error
-                asked = _again(error)
-                if asked is None or attempt >= (CONNECTING if _unconnected(error) else ATTEMPTS):
-                    raise _told(error, self.url) from error
-                own = min(PAUSE * 2 ** (attempt - 1), LONGEST) * _chance.uniform(0.5, 1.5)
-                time.sleep(max(own, min(asked, LONGEST_ASKED)))
+
+def patiently(ask: Callable[[], T], url: str, connections: int = CONNECTIONS) -> T:
+    """What `ask` returns, which makes one request to the URL's server, asked again where that may help.
+
+    Raises OSError, FileNotFoundError where there is no such file, and what else `ask` raises for good.
+    """
+    attempt = 0
+    while True:
+        try:
+            with _connection(url, connections):
+                return ask()
+        except (InputError, PastEnd, WithoutRanges):
+            raise
+        except Exception as error:  # each file system raises kinds of its own
+            attempt += 1
+            if any(_status(cause)[0] == 416 for cause in _causes(error)):
+                raise PastEnd from error
+            asked = _again(error)
+            if asked is None or attempt >= (CONNECTING if _unconnected(error) else ATTEMPTS):
+                raise _told(error, url) from error
+            own = min(PAUSE * 2 ** (attempt - 1), LONGEST) * _chance.uniform(0.5, 1.5)
+            time.sleep(max(own, min(asked, LONGEST_ASKED)))
 
 
-def fetch(files: Files, name: str, key: str, folder: Path | None = None, connections: int = CONNECTIONS) -> Path:
-    """A local copy of a remote file, fetched once to a folder (default: in the cache) under `key`. Raises StoreError,
-    InputError where the file changes meanwhile."""
+def fetch(
+    files: Files,
+    name: str,
+    key: str,
+    folder: Path | None = None,
+    connections: int = CONNECTIONS,
+    identity: str | None = None,
+) -> Path:
+    """A local copy of a remote file, fetched once to a folder (default: in the cache) under `key`.
+
+    identity: that of the `Remote` it is to be; None: any. Raises StoreError, InputError where the file is another.
+    """
     copy = (folder or cache_folder() / "files") / key
     if copy.exists():
         return copy
     partial = copy.with_name(f"{secrets.token_hex(6)}.part")
     try:
         copy.parent.mkdir(parents=True, exist_ok=True)
-        Remote(files, name, connections).copy(partial)
+        remote = Remote(files, name, connections)
+        if None not in (identity, remote.identity) and remote.identity != identity:
+            raise remote.changed()
+        remote.copy(partial)
         partial.replace(copy)
     except OSError as error:
         raise store_error(error, files.path(name), "fetched") from error

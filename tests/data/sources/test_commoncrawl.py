@@ -281,12 +281,21 @@ def test_an_index_that_lies_costs_the_records_it_lies_about(tmp_path: Path, craw
 
 
 def test_no_more_connections_than_allowed_of_all_workers_together(tmp_path: Path, crawl: Path) -> None:
-    source = {"crawl": CRAWL, "files": 1.0, "connections": 2}
+    source = {"crawl": CRAWL, "files": 1.0, "format": "wet", "connections": 2}
     with serving(crawl, slow=0.02) as server, LocalEngine(Store(tmp_path), workers=4) as engine:
         tasks = read.tasks("web", CommonCrawlSource(base=server.url, **source), ExtractSettings(), engine)
         documents = sum(m.counts["kept"] for m in engine.run(tasks))
         assert documents == FILES * PAGES
         assert server.at_once <= 2
+
+
+def test_workers_wait_for_a_server_that_fails(tmp_path: Path, crawl: Path) -> None:
+    expected = run(tmp_path / "sound", crawl, files=3, format="wet")[1]
+    with serving(crawl, failing=0.2, seed=1) as server, LocalEngine(Store(tmp_path / "a"), workers=2) as engine:
+        source = CommonCrawlSource(crawl=CRAWL, base=server.url, files=3, format="wet")
+        manifests = engine.run(read.tasks("web", source, ExtractSettings(), engine))
+        assert [row for m in manifests for row in table(engine.store, m).to_pylist()] == expected
+        assert server.failed
 
 
 def test_a_process_that_is_killed_lets_its_connection_go(tmp_path: Path) -> None:
@@ -350,8 +359,10 @@ def test_a_list_that_is_none_or_leads_out_of_the_archive_is_refused(tmp_path: Pa
 
 def test_a_warc_source_reads_urls(tmp_path: Path, server: CrawlServer) -> None:
     path = next((server.folder / "crawl-data").rglob("*.warc.gz")).relative_to(server.folder)
-    server.failing = 0.2
+    server.failing = 0.4
     source = WarcSource(paths=(f"{server.url}/{path}",))
-    engine = Inline(Store(tmp_path))
-    (manifest,) = engine.run(read.tasks("web", source, ExtractSettings(), engine))  # type: ignore[arg-type]
-    assert manifest.counts["kept"] == PAGES
+    for number in range(5):
+        engine = Inline(Store(tmp_path / str(number)))
+        (manifest,) = engine.run(read.tasks("web", source, ExtractSettings(), engine))  # type: ignore[arg-type]
+        assert manifest.counts["kept"] == PAGES
+    assert len(server.failed) > 5

@@ -13,6 +13,7 @@ from firn.core.errors import InputError
 from firn.core.files import Files, as_os_error
 from firn.core.hashing import hash64
 from firn.core.inputs import External, external
+from firn.core.remote import patiently
 
 #: Most bytes to be read for a shard, unless it is one file, and most files.
 BUNDLE_BYTES = 8 << 20
@@ -164,9 +165,9 @@ def _remote(path: str) -> Iterator[Found]:
         base = "/".join(base.split("/")[: magic[0]])
     try:
         if magic:
-            matches = files.fs.glob(files.root, detail=True)
-        elif (info := files.fs.info(files.root))["type"] == "directory":
-            matches = files.fs.find(files.root, detail=True)
+            matches = patiently(lambda: files.fs.glob(files.root, detail=True), files.root)
+        elif (info := patiently(lambda: files.fs.info(files.root), files.root))["type"] == "directory":
+            matches = patiently(lambda: files.fs.find(files.root, detail=True), files.root)
         else:
             matches, base = {files.root: info}, base.rsplit("/", 1)[0]
     except FileNotFoundError:
