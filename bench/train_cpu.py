@@ -143,11 +143,11 @@ def firn_side(preset: Preset, precision: Any, folder: str, stack: ExitStack) -> 
     plan = make_plan(corpus, settings.stages)
     trainer = Trainer(settings, shape, corpus, plan, runtime)
     trainer.model.init_weights(0)
-    return lambda step: void(trainer.update(step, batch(corpus, plan, step)))
 
+    def advance(step: int) -> None:
+        trainer.update(step, batch(corpus, plan, step)).read()
 
-def void(_: object) -> None:
-    """Nothing."""
+    return advance
 
 
 def peer_side(name: str) -> Callable[[int], None] | None:
@@ -277,7 +277,7 @@ def firn_run(corpus: Corpus, steps: int, parameters: int) -> Run:
     trainer.model.init_weights(0)
 
     def advance(step: int) -> None:
-        trainer.update(step, batch(corpus, plan, step))
+        trainer.update(step, batch(corpus, plan, step)).read()
 
     name = f"firn, {steps} steps of {OUR_WINDOWS} windows, {trainer.model.num_parameters():,} parameters"
     return Run(name, steps, advance, lambda x, y: float(trainer.model.loss(x, y)))
