@@ -281,3 +281,8 @@ def test_a_tokenizer_for_next_tokens_has_no_mask_token(tiny: Any) -> None:
     masked = recipe_of(tiny, *MASKED)
     assert masked.tokenizer.special_tokens[-1] == "<|mask|>"
     assert Recipe.model_validate(masked.resolved()) == masked
+
+
+def test_a_window_longer_than_the_context_is_refused_before_anything_runs(tiny: Any, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="the window is 64 tokens, the model reads at most 32"):
+        plan(recipe_of(tiny, "train.window=64"), tmp_path)

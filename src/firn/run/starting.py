@@ -49,6 +49,17 @@ def beginning(recipe: Recipe, runs: str | Path) -> Beginning:
 
     Raises InputError where there is no such model or run, and RecipeError where it does not fit the recipe.
     """
+    begin = _beginning(recipe, runs)
+    if recipe.train.window > begin.shape.context:
+        raise RecipeError(
+            f"the window is {recipe.train.window} tokens, the model reads at most {begin.shape.context}",
+            key="train.window",
+            mend="make model.context at least as long",
+        )
+    return begin
+
+
+def _beginning(recipe: Recipe, runs: str | Path) -> Beginning:
     if recipe.tokenizer.file is not None:
         special = load(external(recipe.tokenizer.file).local()).special_tokens
         check_tokens(special, recipe.train, "tokenizer.file")
@@ -75,10 +86,10 @@ def beginning(recipe: Recipe, runs: str | Path) -> Beginning:
 def _continued(recipe: Recipe, said: Continued, runs: str | Path) -> Beginning:
     if recipe.train.start is not None:
         raise RecipeError("training begins from model.from already", key="train.from", mend="leave one of them out")
-    folder = Path(said.start)
+    folder, name = Path(said.start), Path(said.start).name
     if not (folder / "config.json").is_file():
         run = _other(recipe, said.start, runs, "model.from")
-        folder = (run.training or run.path) / "model"
+        folder, name = (run.training or run.path) / "model", f"run {run.path.name}"
         if not (folder / "config.json").is_file():
             raise InputError(
                 "the run has no finished model yet", where=str(run.path), key="model.from", mend="run it to the end"
@@ -102,7 +113,7 @@ def _continued(recipe: Recipe, said: Continued, runs: str | Path) -> Beginning:
         shape = lengthened(
             shape, said.context or shape.context, rope_theta=said.rope_theta, rope_scaling=said.rope_scaling
         )
-    return Beginning(shape, from_folder(folder), tokenizer, str(folder))
+    return Beginning(shape, from_folder(folder), tokenizer, name)
 
 
 def _other(recipe: Recipe, name: str, runs: str | Path, key: str) -> RunFolder:

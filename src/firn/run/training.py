@@ -98,6 +98,10 @@ def remarks(recipe: Recipe, begin: Beginning) -> list[str]:
     lines = [f"{'dial':<10}  {number}" for number in recipe.dial]
     if begin.said:
         lines.append(f"{'train':<10}  begins from {begin.said}")
+    if recipe.train.start is not None:
+        lines.append(
+            f"{'train':<10}  batches begin at the first again: for other windows of the same data, set train.seed"
+        )
     if isinstance(begin.shape, ModelSettings) and (reason := unexportable(begin.shape)):
         lines.append(f"{'train':<10}  the model will open in firn alone: {reason}")
     return lines
