@@ -136,6 +136,57 @@ def test_rules_tells_what_another_limit_would_keep(tiny: Any, runs: Path, capsys
     assert "did you mean 'gopher.min_words'" in capsys.readouterr().err
 
 
+def test_collect_shows_what_was_read_and_a_sample(tiny: Any, runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["collect", str(tiny.folder / "tiny.yaml"), "--sample", "4", "--characters", "80"]
+    assert execute(command) == 0
+    shown = capsys.readouterr().out
+    assert "records/s" in shown
+    assert shown.count("  id ") == 4
+    assert execute([*command, "--json"]) == 0
+    *_, done = lines(capsys.readouterr().out)
+    assert [source["records"] for source in done["sources"]] == [28, 16]
+    assert len(done["sample"]) == 4
+    assert execute([*command, "--quiet"]) == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_clean_shows_the_funnel_and_exports(
+    tiny: Any, runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["clean", str(tiny.folder / "tiny.yaml"), "--export", str(tmp_path / "out"), "--format", "jsonl"]
+    assert execute(command) == 0
+    shown = capsys.readouterr().out
+    for words in ("Funnel", "gopher.min_words", "By language", "By domain", "exported", "Parquet files"):
+        assert words in shown
+    assert execute(command) == 1
+    assert "is not empty" in capsys.readouterr().err
+    assert execute([*command[:2], "--json"]) == 0
+    *_, done = lines(capsys.readouterr().out)
+    assert done["made"] == 0
+    assert done["cleaning"]["counted"]
+    assert execute([*command[:2], "--format", "csv"]) == 2
+
+
+def test_show_prints_a_life_and_writes_raw_bytes(
+    tiny: Any, runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert execute(["show", "https://fr.example/", "--characters", "90"]) == 0
+    shown = capsys.readouterr().out
+    for words in ("Raw record", "WARC/1.0", "language.accepted", "breaks it", "removed by language.accepted"):
+        assert words in shown
+    assert execute(["show", "library/module2.py", "--json"]) == 0
+    [life] = lines(capsys.readouterr().out)
+    assert life["tokens"]["count"] > 0
+    assert execute(["show", "library/module2.py", "--raw", str(tmp_path / "raw.py")]) == 0
+    assert (tmp_path / "raw.py").read_bytes() == (tiny.folder / "raw" / "library" / "module2.py").read_bytes()
+    assert execute(["show", "library/nobody.py"]) == 1
+
+
+def test_contamination_of_a_run_without_evaluation_sets(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert execute(["contamination", "tiny"]) == 1
+    assert "decontaminate.sets" in capsys.readouterr().err
+
+
 def test_compare_gc_and_report(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert execute(["compare", "tiny", "tiny"]) == 0
     assert "The recipes are the same." in capsys.readouterr().out

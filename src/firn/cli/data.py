@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from firn.cli.main import RUNS, Json, Overrides, Quiet, RecipeFile, Runs, Workers, _json_line, _recipe, app
+from firn.cli.main import RUNS, Json, Overrides, Quiet, RecipeFile, Run, Runs, Workers, _json_line, _recipe, app
 
 if TYPE_CHECKING:
     from firn.core.progress import Mode
@@ -81,3 +82,67 @@ def clean(
         _json_line({"event": "done", **found.to_json()})
     elif not quiet:
         show_data.cleaned(found)
+
+
+@app.command()
+def show(
+    query: Annotated[str, typer.Argument(metavar="DOC", help="A document's id, URL or address.", show_default=False)],
+    name: Annotated[str | None, typer.Option("--run", help="The run.", show_default="the latest")] = None,
+    characters: Characters = 800,
+    raw: Annotated[
+        Path | None, typer.Option("--raw", metavar="FILE", help="Write the raw record's bytes there, - for output.")
+    ] = None,
+    all_signals: Annotated[bool, typer.Option("--signals", help="Show signals that no rule asks for too.")] = False,
+    runs: Runs = RUNS,
+    as_json: Json = False,
+) -> None:
+    """Show a document's life.
+
+    Its raw record, fetched again; the text as it was extracted and as it was left; what was measured and the rules on
+    it; what each stage did; its tokens. Personal data is replaced in all excerpts, but not in what --raw writes.
+
+    Example: firn show https://docs.python.org/3/library/asyncio.html --run quickstart
+    """
+    from firn.cli import show_data
+    from firn.run import showing
+
+    if raw is not None:
+        _write(showing.raw_of(query, name, runs), raw)
+        return
+    life = showing.show(query, name, runs, characters=characters)
+    if as_json:
+        _json_line(life.to_json())
+    else:
+        show_data.life(life, all_signals)
+
+
+def _write(data: bytes, path: Path) -> None:
+    """Raw bytes to a file, or to standard output unless that is a terminal, which they could drive."""
+    from firn.core.errors import RecipeError
+    from firn.core.files import atomic_write
+
+    if str(path) != "-":
+        atomic_write(path, data)
+    elif sys.stdout.isatty():
+        mend = "name a file, or send the output to one: firn show DOC --raw - > record"
+        raise RecipeError("raw bytes could drive this terminal", key="--raw", mend=mend)
+    else:
+        sys.stdout.buffer.write(data)
+
+
+@app.command()
+def contamination(name: Run, runs: Runs = RUNS, as_json: Json = False) -> None:
+    """Say which evaluation items were found in a run's documents.
+
+    By set and item, with the documents that hold them. From what decontamination wrote; nothing runs again.
+
+    Example: firn contamination quickstart
+    """
+    from firn.cli import show_data
+    from firn.run.contamination import contamination as report
+
+    found = report(name, runs)
+    if as_json:
+        _json_line(found.to_json())
+    else:
+        show_data.contamination(found)

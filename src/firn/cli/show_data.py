@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
@@ -11,10 +12,14 @@ from rich.text import Text
 from firn.cli.tables import console, grid
 from firn.run.cleaning import Cleaned
 from firn.run.collecting import Collected, Document, sources_table
+from firn.run.contamination import Contamination
 from firn.serve.cleaning import Amount, Part
 from firn.serve.numbers import count, duration, share, size
 
-_LOSSES, _PARTS = 8, 12
+if TYPE_CHECKING:
+    from firn.run.showing import Life  # needs torch, which collecting and cleaning do not
+
+_LOSSES, _PARTS, _ITEMS, _HOLDERS = 8, 12, 20, 5
 
 
 def collected(found: Collected) -> None:
@@ -121,3 +126,88 @@ def _parts(out: Console, title: str, parts: Sequence[Part], tokens: str) -> None
         cells = (count(part.read.documents), count(kept.documents), share(kept.documents, part.read.documents))
         table.add_row(escape(part.name), *cells, size(kept.bytes), count(kept.tokens), escape(part.reason))
     out.print(table)
+
+
+def life(found: Life, all_signals: bool) -> None:
+    """A document's life."""
+    from firn.cli.show import story
+
+    out = console()
+    _heading(out, "Raw record", found.raw_where or found.address)
+    if found.raw is not None:
+        out.print(f"  {count(found.raw_bytes or 0)} bytes", markup=False)
+        _indented(out, found.raw)
+    elif found.raw_error:
+        out.print(f"  cannot be shown: {found.raw_error}", markup=False, soft_wrap=True)
+    if found.about:
+        _heading(out, "Document", found.source)
+        for name, value in found.about.items():
+            out.print(f"  {name:<15} {value}", markup=False, soft_wrap=True)
+    if found.text is not None:
+        _heading(out, "Text as it was extracted")
+        _indented(out, found.text)
+    if found.left is not None:
+        _heading(out, "Text as it was left")
+        _indented(out, found.left)
+    _signals(out, found, all_signals)
+    _heading(out, "Stages")
+    story(found.chapters)
+    if tokens := found.tokens:
+        _heading(out, "Tokens")
+        rate = f"{tokens.bytes / tokens.count:.2f} bytes per token" if tokens.count else ""
+        out.print(f"  {count(tokens.count)} in {tokens.split}, from token {count(tokens.start)} of its shard; {rate}")
+        out.print(
+            Text("  " + " ".join(f"[{token}]" for token in tokens.first).replace("\n", "⏎"), style="dim"),
+            soft_wrap=True,
+        )
+    for what in found.missing:
+        out.print(f"\nnote      {what} were let go when the run had finished (retain)", markup=False)
+
+
+def _heading(out: Console, title: str, more: str = "") -> None:
+    out.print(f"\n[bold]{escape(title)}[/bold]" + (f"  {escape(more)}" if more else ""), soft_wrap=True)
+
+
+def _indented(out: Console, text: str) -> None:
+    out.print(Text("  " + text.rstrip().replace("\n", "\n  "), style="dim"), soft_wrap=True)
+
+
+def _signals(out: Console, found: Life, all_signals: bool) -> None:
+    signals = [signal for signal in found.signals if signal.limits or all_signals]
+    if not signals:
+        return
+    table = grid("\nSignals", "signal", ">value", "limit", "rule", "")
+    for signal in signals:
+        value = f"{signal.value:.4g}" if isinstance(signal.value, float) else str(signal.value)
+        for limit in signal.limits or (None,):
+            said = ("", "", "") if limit is None else (limit.limit, limit.rule, "" if limit.holds else "breaks it")
+            table.add_row(
+                *map(escape, (signal.name, value, *said)), style="" if limit is None or limit.holds else "red"
+            )
+    out.print(table)
+    if rest := len(found.signals) - len(signals):
+        out.print(f"  and {rest} signals that no rule asks for: --signals", markup=False)
+
+
+def contamination(found: Contamination) -> None:
+    """Evaluation items in documents."""
+    out = console()
+    table = grid("\nDocuments", "source", ">looked through", ">cut", ">removed")
+    for source, looked in found.looked.items():
+        table.add_row(escape(source), count(looked), count(found.cut[source]), count(found.removed[source]))
+    out.print(table)
+    table = grid("\nEvaluation items found", "set", ">items")
+    for name, items in found.sets.items():
+        table.add_row(escape(name), count(items))
+    out.print(table)
+    for item in found.items[:_ITEMS]:
+        label = f" {item.label}" if item.label else ""
+        _heading(out, f"{item.set}{label}", f"{item.file}, line {item.line}")
+        for holder in item.documents[:_HOLDERS]:
+            where = f"{holder.found} of {holder.grams} n-grams, bytes {holder.start}-{holder.end}"
+            said = f"  {holder.source}  {holder.url or holder.id}  {where}"
+            out.print(said, markup=False, soft_wrap=True)
+        if (rest := len(item.documents) - _HOLDERS) > 0:
+            out.print(f"  and {rest} documents more")
+    if (rest := len(found.items) - _ITEMS) > 0:
+        out.print(f"\nand {rest} items more: --json lists them all")

@@ -47,6 +47,19 @@ def visible(text: str) -> str:
     return "".join(c for c in text if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cf", "Cs"))
 
 
+def escaped(data: bytes, characters: int) -> str:
+    """The beginning of raw bytes as text that a terminal can be given: what is no UTF-8, and control characters, are
+    spelled out (`\\x1b`), and personal data is replaced."""
+    text = data[: 8 * characters + 65_536].decode("utf-8", "backslashreplace").replace("\r\n", "\n")
+    return excerpt("".join(map(_spelled, text)), characters)
+
+
+def _spelled(c: str) -> str:
+    if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Zl", "Zp"):
+        return c
+    return f"\\x{ord(c):02x}" if ord(c) < 256 else f"\\u{ord(c):04x}" if ord(c) < 1 << 16 else f"\\U{ord(c):08x}"
+
+
 def shown(text: object) -> str:
     """`text` as a page may show it: redacted, and `visible`. The template escapes it."""
     return redact(visible(str(text)))
