@@ -333,7 +333,7 @@ def _json_line(value: Any) -> None:
     typer.echo(json.dumps(value, allow_nan=False))
 
 
-from firn.cli import data  # noqa: E402, F401  its verbs take their places beside these
+from firn.cli import data, training  # noqa: E402, F401  their verbs take their places beside these
 
 
 def main() -> None:

@@ -29,6 +29,7 @@ from firn.tokens.mixture import BatchPlan, Use, make_plan, usage
 from firn.train.loop import train as train_model
 from firn.train.metrics import read_metrics
 from firn.train.result import TrainResult
+from firn.train.runtime import Runtime
 
 _LADDER_VERSION = 1
 
@@ -73,8 +74,18 @@ def planned(recipe: Recipe, corpus: Corpus, begin: Beginning) -> tuple[BatchPlan
     return plan, f"train-{fingerprint(parts)[:8]}"
 
 
-def train(recipe: Recipe, folder: RunFolder, corpus: Corpus, progress: Progress) -> TrainResult:
-    """Train, go on with a training, or find it finished."""
+def train(
+    recipe: Recipe,
+    folder: RunFolder,
+    corpus: Corpus,
+    progress: Progress,
+    *,
+    into: Path | None = None,
+    runtime: Runtime | None = None,
+    until: int | None = None,
+) -> TrainResult:
+    """Train, go on with a training, or find it finished. into: another folder than the run's. runtime, until: as
+    `firn.train.loop.train` takes them."""
     plan, begin = plan_of(folder), beginning(recipe, folder.path.parent)
     assert folder.training is not None
     if result(folder) is None:
@@ -85,9 +96,11 @@ def train(recipe: Recipe, folder: RunFolder, corpus: Corpus, progress: Progress)
         begin.shape,
         corpus,
         plan,
-        folder.training,
+        into or folder.training,
         watch=recipe.watch,
         progress=progress,
+        runtime=runtime,
+        until=until,
         card=card(recipe, begin, corpus, plan),
         start=begin.start,
     )

@@ -95,6 +95,7 @@ def train(
         stack.enter_context(runtimes.settled(chosen))
         trainer = Trainer(settings, shape, corpus, plan, chosen)
         if saved is None:
+            torch.manual_seed(settings.seed)  # nothing of firn's draws from it, but a model from elsewhere may
             trainer.model.init_weights(settings.seed)
             if start is not None:
                 start.load(trainer.model, trainer.optimizers)

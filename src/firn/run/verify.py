@@ -1,0 +1,159 @@
+"""`firn verify-resume`: proof, for a recipe and this machine, that a killed run ends in the same bits.
+
+The recipe's training is taken some steps twice, each time in processes of its own: in one go, and killed by SIGKILL
+half-way and started again. Then the two checkpoints and the records of all steps are compared, bit for bit.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from firn.core.errors import RecipeError
+from firn.core.hashing import fingerprint
+from firn.core.progress import Progress
+from firn.core.store import Manifest
+from firn.run import graph, training
+from firn.run.folder import RunFolder
+from firn.run.partway import partway
+from firn.run.recipe import Recipe
+from firn.train.metrics import read_metrics
+from firn.train.runtime import Runtime
+from firn.train.stop import Stopped
+
+#: Of a step, what must be the same.
+_FIGURES = ("loss", "gradient_norm", "sources")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was found. steps: taken. killed: the step after which one run was killed. runtime: how they computed.
+
+    first_step: the first whose loss or gradient norm differs; None: none does. tensors: names of weights and state
+    that differ after the last step. hashes: of weights and of optimizer state, of the run in one go and of the other.
+    """
+
+    steps: int
+    killed: int
+    runtime: dict[str, Any]
+    first_step: int | None
+    tensors: list[str]
+    hashes: dict[str, tuple[str, str]]
+
+    @property
+    def same(self) -> bool:
+        """Whether all of it is."""
+        return self.first_step is None and not self.tensors and all(a == b for a, b in self.hashes.values())
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return {**asdict(self), "same": self.same}
+
+
+def verify_resume(
+    recipe: Recipe, runs: str | Path = "runs", *, steps: int = 20, workers: int | None = None, quiet: bool = False
+) -> Verdict:
+    """Take `steps` steps of the recipe's training in two ways and compare them; the run itself is not touched.
+
+    The stages before training are run where they are not done. Raises RecipeError where the recipe has too few steps,
+    and what training raises.
+    """
+    steps = min(steps, recipe.train.steps)
+    if steps < 2:
+        raise RecipeError("two steps are the least that can be cut", key="train.steps", mend="take more steps")
+    progress = Progress("quiet" if quiet else "auto")
+    with partway(recipe, runs, "cleaned", progress, workers) as part:
+        documents = graph.documents(recipe, part.engine)
+        part.shards = documents.shards
+    training.prepare(recipe, part.folder, documents.tokens, documents.tokenizer)
+    watch = recipe.watch.model_copy(
+        update={"wandb": None, "trackio": None, "time_limit": None, "checkpoint_every": steps, "keep": 2}
+    )
+    recipe, run, half = recipe.model_copy(update={"watch": watch}), part.folder.path, steps // 2
+    with tempfile.TemporaryDirectory(prefix="verify-", dir=run) as folder:
+        whole, cut = Path(folder, "whole"), Path(folder, "cut")
+        progress.note(f"{'verify':<10}  {steps} steps in one go")
+        _apart(recipe, run, whole, steps)
+        runtime = _checkpoint(whole, steps).notes["runtime"]
+        progress.note(f"{'verify':<10}  {half} steps, then SIGKILL, then the rest")
+        # What is measured at the start of a run is taken from the first: the same run would have recorded it.
+        _apart(recipe, run, cut, half, Runtime(**runtime), kill=True)
+        _apart(recipe, run, cut, steps)
+        return _compared(whole, cut, steps, half)
+
+
+def _apart(
+    recipe: Recipe, run: Path, into: Path, until: int, runtime: Runtime | None = None, kill: bool = False
+) -> None:
+    """Train in a process of its own, up to a step; at its end it is killed, or ends by itself."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        try:
+            pool.submit(_train, recipe, run, into, until, runtime, kill).result()
+        except BrokenProcessPool:
+            if not kill:
+                raise
+
+
+def _train(recipe: Recipe, run: Path, into: Path, until: int, runtime: Runtime | None, kill: bool) -> None:
+    folder = RunFolder.open(run)
+    corpus, _, _ = training.opened(folder)
+    with suppress(Stopped):
+        training.train(recipe, folder, corpus, Progress("quiet"), into=into, runtime=runtime, until=until)
+    if kill:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _checkpoint(folder: Path, step: int) -> Manifest:
+    manifest = Manifest.from_json((folder / "checkpoints" / f"step-{step:08d}" / "manifest.json").read_bytes())
+    assert manifest is not None
+    return manifest
+
+
+def _figures(folder: Path) -> dict[int, list[Any]]:
+    """What each step gave."""
+    steps = [record for record in read_metrics(folder) if record["kind"] == "step"]
+    return {record["step"]: [record[figure] for figure in _FIGURES] for record in steps}
+
+
+def _content(file: Path) -> dict[str, str]:
+    """Name -> hash of the content of every tensor."""
+    import torch
+    from safetensors.torch import load_file
+
+    bytes_of = {name: tensor.reshape(-1).view(torch.uint8).numpy().data for name, tensor in load_file(file).items()}
+    return {name: sha256(content).hexdigest() for name, content in bytes_of.items()}
+
+
+def _compared(whole: Path, cut: Path, steps: int, half: int) -> Verdict:
+    manifests = [(folder, _checkpoint(folder, steps)) for folder in (whole, cut)]
+    records = [
+        {
+            record["step"]: [record[key] for key in _FIGURES]
+            for record in read_metrics(folder)
+            if record["kind"] == "step"
+        }
+        for folder in (whole, cut)
+    ]
+    differing = [step for step in range(steps) if records[0].get(step) != records[1].get(step)]
+    tensors, hashes = [], {}
+    for name in ("model", "state"):
+        first, second = (_content(folder / manifest.files[name].path) for folder, manifest in manifests)
+        tensors += [key for key in sorted(first.keys() | second.keys()) if first.get(key) != second.get(key)]
+        hashes[name] = (fingerprint(first), fingerprint(second))
+    return Verdict(
+        steps=steps,
+        killed=half,
+        runtime=dict(manifests[0][1].notes["runtime"]),
+        first_step=min(differing, default=None),
+        tensors=tensors,
+        hashes=hashes,
+    )
