@@ -46,6 +46,8 @@ _FINAL = (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionEr
 # Seconds until a connection must stand, and within which something must come.
 _CONNECT, _SILENCE = 30, 60
 _RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
+# Seconds in which one who waits for a connection looks at each of them.
+_LOOK = 0.1
 _chance = random.Random()
 
 
@@ -293,7 +295,7 @@ def _connection(url: str, most: int) -> Iterator[None]:
             pass
         finally:
             os.close(handle)
-        time.sleep(_chance.uniform(0.5, 1.5) * 0.02 / most)
+        time.sleep(_chance.uniform(0.5, 1.5) * _LOOK / most)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
