@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import jsonschema
 import pytest
 import yaml
 
 from firn.core.errors import FirnError
 from firn.run.planning import plan
-from firn.run.recipe import Recipe, load
+from firn.run.recipe import Recipe, load, schema
 
 ROOT = Path(__file__).parents[2]
 NEEDS_A_RUN = "# firn: needs a finished run"
@@ -32,6 +33,8 @@ def test_a_snippet_is_a_recipe(block: str, tmp_path: Path) -> None:
     file.write_text(yaml.safe_dump(base))
     recipe = load(file)
     assert Recipe.model_validate(recipe.resolved()) == recipe
+    jsonschema.validate(base, schema())
+    jsonschema.validate(recipe.resolved(), schema())
     if NEEDS_A_RUN in block:
         with pytest.raises(FirnError, match=r"cannot be read|no run of this name"):
             plan(recipe, tmp_path / "runs")

@@ -36,7 +36,7 @@ from firn.data.sources import (
 from firn.data.sources import Source as RawSource
 from firn.run import objective
 from firn.run.reading import PLACED, read
-from firn.run.shape import NAMES, Decoder, Dialled, Said, dial, dialled, with_mask
+from firn.run.shape import Decoder, Dialled, Said, dial, dialled, with_mask, with_names
 from firn.tokens.bpe import TokenizerSettings
 from firn.tokens.encode import TokensSettings
 from firn.tokens.mixture import MAX_EPOCHS
@@ -282,6 +282,6 @@ def schema() -> dict[str, Any]:
     tree = Recipe.model_json_schema()
     for name in ("DedupSettings", "TokenizerSettings"):
         tree["$defs"][name]["properties"].pop(_SHARED)
-    tree["$defs"]["Decoder"]["properties"]["preset"]["enum"] += NAMES
+    with_names(tree)
     tree["required"].remove("name")  # the file's name takes its place
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **tree}

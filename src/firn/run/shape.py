@@ -26,8 +26,6 @@ from firn.tokens.objectives import MASKS
 from firn.tokens.tokenizer import load
 
 SPEEDRUN = "speedrun"
-#: What `model.preset` may say besides the presets that ModelSettings knows.
-NAMES = (*DECODERS, *ENCODERS, SPEEDRUN)
 _DEFAULT_WINDOW = 2048
 
 
@@ -67,7 +65,7 @@ def _named(value: Any) -> Any:
         published = (DECODERS | ENCODERS)[name].model_dump(exclude_unset=True, exclude={"vocab_size"})
         return {"preset": EncoderSettings().preset, **published, **given} if name in ENCODERS else published | given
     if name not in PARTS and name != EncoderSettings().preset:
-        known = [*PARTS, *NAMES]
+        known = [*PARTS, *DECODERS, *ENCODERS, SPEEDRUN]
         raise RecipeError(f"there is no preset {name!r}", key="model.preset", mend=near(name, known))
     return value
 
@@ -93,6 +91,16 @@ Said = Annotated[
     BeforeValidator(_named),
     PLACED,
 ]
+
+
+def with_names(schema: dict[str, Any]) -> None:
+    """Let the JSON schema of recipes know the names that `model.preset` may be."""
+    for kind, names in ((Decoder, DECODERS), (SpeedrunSettings, (SPEEDRUN,)), (EncoderSettings, ENCODERS)):
+        preset = schema["$defs"][kind.__name__]["properties"]["preset"]
+        known = preset.pop("enum", None) or [preset.pop("const")]
+        preset["enum"] = [*known, *names]
+    model = schema["properties"]["model"]
+    model["anyOf"] = model.pop("oneOf")  # a shape by its numbers alone may be of several kinds
 
 
 def words(shape: ModelSettings | EncoderSettings) -> str:
