@@ -33,7 +33,7 @@ _TEXTS: dict[str, str] = yaml.safe_load((Path(__file__).parent / "licenses.yaml"
 # Licences whose text holds that of another one: what says more is the closer description.
 _HOLDS = (
     ("BSD-4-Clause", "BSD-3-Clause"), ("BSD-4-Clause", "BSD-2-Clause"), ("BSD-3-Clause", "BSD-2-Clause"),
-    ("MIT", "MIT-0"), ("ISC", "0BSD"),
+    ("MIT", "MIT-0"), ("ISC", "0BSD"), ("LGPL-2.0-only", "GPL-2.0-only"),
 )  # fmt: skip
 
 _LICENSE_NAME = re.compile(r"(?:licen[cs]e|copying|unlicense|copyright)(?:[-_.].*)?$", re.IGNORECASE)
@@ -82,14 +82,10 @@ def in_header(text: str) -> str | None:
 
 
 def in_text(text: str) -> str | None:
-    """The licence whose text this is, the most similar one; of two of one similarity the one with the longer text."""
+    """The licence whose text this is; where it holds the texts of several, all of them hold (`AND`)."""
     held = _trigrams(_words(text[:MAX_BYTES]))
-    scores = {name: len(known & held) / len(known) for name, known in _KNOWN.items()}
-    fits = [name for name, score in scores.items() if score >= SIMILAR]
-    for more, less in _HOLDS:
-        if more in fits and less in fits:
-            fits.remove(less)
-    return max(fits, key=lambda name: (scores[name], len(_KNOWN[name]))) if fits else None
+    fits = {name for name, known in _KNOWN.items() if len(known & held) >= SIMILAR * len(known)}
+    return " AND ".join(sorted(fits - {less for more, less in _HOLDS if more in fits})) or None
 
 
 def in_metadata(name: str, text: str) -> str | None:
@@ -133,7 +129,11 @@ def of_folders(notices: Mapping[str, str]) -> dict[str, str]:
         metadata = said.get(folder, "")
         if len(names) > 1 and set(_identifiers(metadata)) == set(names):
             continue
-        choice = len(names) > 1 and all(re.match(r"licen[cs]e[-_]", file, re.I) for file in found_in.values())
+        choice = (
+            len(names) > 1
+            and all(" " not in name for name in names)
+            and all(re.match(r"licen[cs]e[-_]", file, re.I) for file in found_in.values())
+        )
         licenses[folder] = (" OR " if choice else " AND ").join(names)
         # A text cannot say whether later versions may be chosen; metadata can.
         if len(names) == 1 and metadata.removesuffix("-or-later") == names[0].removesuffix("-only"):
@@ -160,7 +160,8 @@ def is_permissive(license: str | None) -> bool:
     """Whether an SPDX expression allows use in nearly any way: of `OR` one part, of `AND` all."""
     if not license:
         return False
-    choices = license.replace("(", "").replace(")", "").split(" OR ")
+    # Who nests them gets the strictest reading: all must be permissive.
+    choices = [re.sub("[()]", "", license).replace(" OR ", " AND ")] if "(" in license else license.split(" OR ")
     return any(
         all(part.split(" WITH ")[0].strip() in PERMISSIVE for part in choice.split(" AND ")) for choice in choices
     )
