@@ -6,6 +6,7 @@ import bz2
 import gzip
 import io
 import json
+import subprocess
 import sys
 import tarfile
 import zipfile
@@ -133,8 +134,37 @@ def test_code_of_a_folder_and_of_this_python(tmp_path: Path) -> None:
     source = CodeSource(paths=(str(tmp_path / "repo"),))
     (address,) = documents(source, tmp_path)
     assert raw(address, source).data == b"SNOW = 1\n"
+    (tmp_path / "packed.zip").write_bytes(zipped({"top/a.py": b"ICE = 2\n", "top/b.py": b"FIRN = 3\n"}))
+    packed_code = CodeSource(paths=(str(tmp_path / "packed.zip"),))
+    found = documents(packed_code, tmp_path)
+    assert [raw(address, packed_code).data for address in sorted(found)] == [b"ICE = 2\n", b"FIRN = 3\n"]
     library = CodeSource(paths=("stdlib:",))
     assert b"Gur Mra bs Clguba" in raw("Lib/this.py", library).data
+
+
+def test_code_of_a_commit(tmp_path: Path) -> None:
+    repository = tmp_path / "repo"
+    repository.mkdir()
+
+    def git(*arguments: str) -> None:
+        options = ["-c", "user.name=n", "-c", "user.email=e@example.org", "-c", "init.defaultBranch=main"]
+        subprocess.run(["git", *options, *arguments], cwd=repository, check=True, capture_output=True)
+
+    git("init")
+    (repository / "m.py").write_text("SNOW = 1\n")
+    git("add", ".")
+    git("commit", "-m", "first")
+    (repository / "m.py").write_text("SNOW = 2\n")
+    source = CodeSource(paths=(str(repository),), revision="HEAD")
+    (address,) = documents(source, tmp_path)
+    assert raw(address, source).data == b"SNOW = 1\n"
+    for hostile in (
+        address.replace("m.py", "../m.py"),
+        address.replace("repo#", "other#"),
+        address[:-20] + ",path=m.py",
+    ):
+        with pytest.raises(InputError):
+            raw(hostile, source)
 
 
 def test_a_page_of_a_dump(tmp_path: Path) -> None:

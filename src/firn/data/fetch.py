@@ -9,6 +9,7 @@ An address is the name of a file within its source, and behind a `#` the place i
     name#bytes=4096-,page=12        a page of a dump, in the compressed stream that begins there
     name#line=3   name#row=3        a line of JSON, a row of a table; from 1
     name#member   name#m#chapter    a file or a folder of an archive, and a file of a packed book in it
+    name#commit=1f0e...,path=src/m.py      a file of a git repository
     any of them#part=2              the same record: its second part is a document of its own
 
 A name is looked up among the files that the source lists, and never made a path of, so that no address leads out of
@@ -34,6 +35,8 @@ from firn.core.files import Files
 from firn.core.inputs import opened as open_file
 from firn.core.store import Store
 from firn.data import tables, wacz
+from firn.data.code import git
+from firn.data.code.git import Unreadable
 from firn.data.compressed import Damaged, opened, plain_name
 from firn.data.markup import archive
 from firn.data.markup.work import MarkupError
@@ -48,6 +51,7 @@ MAX_FILES, MAX_BYTES = 2_000, 128 << 20
 
 _BYTES = re.compile(r"bytes=(\d{1,18})-(\d{0,18})")
 _PAGE = re.compile(r"bytes=(\d{1,18})-,page=(\d{1,18})")
+_COMMITTED = re.compile(r"(.{1,1000})#commit=([0-9a-f]{40}|[0-9a-f]{64}),path=(.{1,4096})", re.DOTALL)
 _NUMBERED = re.compile(r"(record|line|row)=(\d{1,18})(?:-\d{1,18})?")
 _PART = re.compile(r"#part=\d{1,18}$")
 _WACZ = re.compile(r"(archive/.+),((?:bytes|record)=\d{1,18}(?:-\d{0,18})?)")
@@ -77,10 +81,12 @@ def raw(address: str, source: Source, store: Store | None = None) -> Raw:
     """
     address = _PART.sub("", address)
     try:
+        if isinstance(source, CodeSource) and (match := _COMMITTED.fullmatch(address)):
+            return _committed(match[1], match[2], match[3], source)
         for name, place in _splits(address):
             if found := _files(name, source, store):
                 return _record(name, place, found, _limit(source))
-    except (MarkupError, Damaged, OSError, zlib.error) as error:
+    except (MarkupError, Damaged, Unreadable, OSError, zlib.error) as error:
         raise InputError(f"cannot be fetched again: {error}", where=address, mend="is the file as it was?") from error
     mend = "give an address as `firn why` shows it; files that moved are found no more"
     raise InputError("names no file of its source", where=address, mend=mend)
@@ -130,7 +136,9 @@ def _listed(source: Source) -> Iterator[Found]:
         yield from fineweb.listed(source)
         return
     for path in source.paths:  # type: ignore[union-attr]
-        if not isinstance(source, CodeSource):
+        # Code in an archive or a table is called as that is; of a folder names begin with the folder's own.
+        packed = archive.is_archive(path) or path.lower().endswith((".parquet", ".arrow"))
+        if packed or not isinstance(source, CodeSource):
             yield from files_of(path)
         elif path == "stdlib:":
             base = sysconfig.get_path("stdlib")
@@ -139,6 +147,20 @@ def _listed(source: Source) -> Iterator[Found]:
         else:
             for file in files_of(path):
                 yield replace(file, name=f"{PurePosixPath(file.root).name or 'root'}/{file.name}")
+
+
+def _committed(name: str, commit: str, path: str, source: CodeSource) -> Raw:
+    """A file as a commit of one of the source's repositories has it."""
+    for given in source.paths:
+        found = git.repository(os.path.expanduser(given)) if "://" not in given and given != "stdlib:" else None
+        if found is None or found.name != name:
+            continue
+        with git.opened(found, commit) as opened_, opened_.contents() as contents:
+            for entry in opened_.entries(commit):
+                if entry.path == path and entry.mode.startswith("100"):
+                    return Raw(f"{given}, {commit[:12]}", {path: contents.read(entry.hash, source.max_bytes)})
+        raise InputError("the commit holds no such file", where=f"{given}: {path}", mend="is the repository as it was?")
+    raise InputError("names no repository of its source", where=name, mend="give an address as `firn why` shows it")
 
 
 def _rendered(name: str, store: Store | None) -> list[Found]:
