@@ -62,6 +62,9 @@ def test_the_licence_of_a_folder() -> None:
     assert licenses.of_file("a/b/c.py", folders) == "MIT"
     assert licenses.of_file("sub/deep/c.py", folders) == "GPL-3.0-only"
     assert licenses.of_file("c.py", {}) is None
+    own = licenses.of_folders({"LICENSE": MIT, "ours/LICENSE": "All rights reserved.", "docs/COPYRIGHT": "2020 Us"})
+    assert licenses.of_file("ours/deep/a.py", own) is None
+    assert licenses.of_file("docs/a.py", own) == "MIT"
     rust = {"LICENSE-MIT": MIT, "LICENSE-ISC": ISC}
     assert licenses.of_folders(rust) == {"": "ISC OR MIT"}
     assert licenses.of_folders({**rust, "Cargo.toml": '[package]\nlicense = "MIT OR ISC"'}) == {"": "MIT OR ISC"}

@@ -37,6 +37,7 @@ _HOLDS = (
 )  # fmt: skip
 
 _LICENSE_NAME = re.compile(r"(?:licen[cs]e|copying|unlicense|copyright)(?:[-_.].*)?$", re.IGNORECASE)
+_WHOLE = re.compile(r"(?:licen[cs]e|copying)(?:\.(?:txt|md|rst))?$", re.IGNORECASE)
 _METADATA = {"package.json", "composer.json", "pyproject.toml", "Cargo.toml", "setup.cfg"}
 _HEADER = re.compile(r"SPDX-License-Identifier:\s*([A-Za-z0-9.+-]+(?: (?:AND|OR|WITH) [A-Za-z0-9.+-]+)*)")
 _HEAD = 4096
@@ -111,10 +112,12 @@ def of_folders(notices: Mapping[str, str]) -> dict[str, str]:
     """The licence of each folder that says one, by its path: its licence texts, or else its metadata.
 
     notices: texts of the files that `is_notice` names, by path. Of several texts that differ, all hold (`AND`), unless
-    the metadata name one of them or say how they go together, or they are called as licences that one may choose from.
+    the metadata say how they go together, or they are called as licences that one may choose from. A text that is not
+    known gives an empty string: what is below it is not under the licence of what is above.
     """
     texts: dict[str, dict[str, str]] = {}
     said: dict[str, str] = {}
+    unknown: list[str] = []
     for name in sorted(notices):
         path = PurePosixPath(name)
         folder = "" if str(path.parent) == "." else str(path.parent)
@@ -123,6 +126,8 @@ def of_folders(notices: Mapping[str, str]) -> dict[str, str]:
                 said.setdefault(folder, found)
         elif found := in_text(notices[name]):
             texts.setdefault(folder, {}).setdefault(found, path.name)
+        elif _WHOLE.match(path.name) and notices[name].strip():
+            unknown.append(folder)
     licenses = dict(said)
     for folder, found_in in texts.items():
         names = sorted(found_in)
@@ -138,7 +143,7 @@ def of_folders(notices: Mapping[str, str]) -> dict[str, str]:
         # A text cannot say whether later versions may be chosen; metadata can.
         if len(names) == 1 and metadata.removesuffix("-or-later") == names[0].removesuffix("-only"):
             licenses[folder] = metadata
-    return licenses
+    return {**dict.fromkeys(unknown, ""), **licenses}
 
 
 def of_file(path: str, folders: Mapping[str, str]) -> str | None:
@@ -146,7 +151,7 @@ def of_file(path: str, folders: Mapping[str, str]) -> str | None:
     folder = PurePosixPath(path).parent
     for above in (folder, *folder.parents):
         if (found := folders.get("" if str(above) == "." else str(above))) is not None:
-            return found
+            return found or None
     return None
 
 
