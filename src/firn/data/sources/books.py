@@ -43,9 +43,9 @@ from firn.data.markup import work as works
 from firn.data.markup.parts import Part
 from firn.data.markup.work import MarkupError
 from firn.data.raw import Rows, extra, grouping
-from firn.data.sources import archived
-from firn.data.sources.archived import Kept
-from firn.data.sources.listing import Found, bundles, find
+from firn.data.sources import gathered
+from firn.data.sources.gathered import Kept
+from firn.data.sources.listing import find
 
 _FORMATS = {
     ".txt": "text", ".epub": "epub", ".pdf": "pdf", ".tex": "latex", ".md": "markdown", ".markdown": "markdown",
@@ -127,19 +127,14 @@ def tasks(name: str, source: BooksSource) -> list[Task]:
     ]
     loose = [key for key, file in found.items() if not file.link and key not in packed]
     books = {book.name: book for book in [*_books(loose), *(Book(key, "link", [key]) for key in links)]}
-    sizes = [Found("", "", key, sum(found[file].bytes for file in book.files)) for key, book in books.items()]
-    for bits, bundle in bundles(sizes):
-        rows, inputs = [], []
-        for unit in bundle:
-            book = books[unit.name]
-            files = [found[file] for file in book.files]
-            rule = _left_out(files, own)
+    documents = {key: (book.kind, book.files) for key, book in books.items()}
+    for bits, rows, inputs in gathered.shards(documents, found, own.max_bytes, MAX_BOOK):
+        for row in rows:
             # A book that lies in the source's own folder is called as the folder is.
-            called = posixpath.basename(files[0].root.rstrip("/")) or "book" if book.name == "." else book.name
-            rows.append([called, book.kind, [] if rule else book.files, rule])
-            inputs += [found[file].external() for file in book.files] if not rule else []
+            if row[0] == ".":
+                row[0] = posixpath.basename(found[books["."].files[0]].root.rstrip("/")) or "book"
         more = _pdfium() if any(row[1] == "pdf" for row in rows) else {}
-        shards.append(Task(STAGE, own, tuple(inputs), f"{name}/{bits}", extra(name, books=rows, **more)))
+        shards.append(Task(STAGE, own, inputs, f"{name}/{bits}", extra(name, books=rows, **more)))
     return shards
 
 
@@ -149,13 +144,6 @@ def _pdfium() -> dict[str, Any]:
         return {"libraries": library_versions(("pypdfium2",))}
     except ModuleNotFoundError:
         return {}
-
-
-def _left_out(files: Sequence[Found], settings: BooksSettings) -> list[Any] | None:
-    if len(files) == 1 and files[0].link:
-        return ["link"]
-    size, limit = sum(file.bytes for file in files), MAX_BOOK if len(files) > 1 else settings.max_bytes
-    return ["too_large", size, limit] if size > limit else None
 
 
 def _format(name: str) -> str | None:
@@ -231,18 +219,8 @@ def run(work: Work) -> None:
         _archive(rows, name, work, work.settings)
         work.advance(bytes=work.inputs[0].bytes)
     else:
-        inputs = iter(range(len(work.inputs)))
-        for name, kind, files, rule in work.extra["books"]:
-            indices = [next(inputs) for _ in files]
-            if not rows.enter(name):
-                continue
-            if rule:
-                rows.remove(*rule)
-            else:
-                data = {file: work.local(index).read_bytes() for file, index in zip(files, indices, strict=True)}
-                _read(rows, Book(name, kind, files), data, "", work.settings)
-            rows.leave()
-            work.advance(bytes=sum(work.inputs[index].bytes for index in indices))
+        for name, kind, data in gathered.loose(work, rows, work.extra["books"]):
+            _read(rows, Book(name, kind, list(data)), data, "", work.settings)
     rows.close()
 
 
@@ -257,7 +235,7 @@ def _archive(rows: Rows, name: str, work: Work, settings: BooksSettings) -> None
         return False
 
     try:
-        for member in archived.members(work, name, settings.max_bytes, wanted):
+        for member in gathered.members(work, name, settings.max_bytes, wanted):
             address = f"{name}#{member.name}"
             if isinstance(member, archive.Unread):
                 if rows.enter(address):
@@ -282,7 +260,7 @@ def _archive(rows: Rows, name: str, work: Work, settings: BooksSettings) -> None
         return ((book, book.files) for book in _books(names))
 
     def again(wanted: Callable[[str], bool]) -> Iterator[archive.Member | archive.Unread]:
-        return archived.members(work, name, settings.max_bytes, wanted)
+        return gathered.members(work, name, settings.max_bytes, wanted)
 
     for book, files in kept.documents(divide, again, MAX_BOOK):
         if book.name == ".":

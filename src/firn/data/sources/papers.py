@@ -14,10 +14,10 @@ import io
 import posixpath
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, BinaryIO, Literal, cast
+from typing import BinaryIO, Literal, cast
 
 from pydantic import Field
 
@@ -29,9 +29,9 @@ from firn.data.markup import archive, elsevier, jats, latex, markdown, xml
 from firn.data.markup import work as works
 from firn.data.markup.work import MarkupError
 from firn.data.raw import Rows, extra, grouping
-from firn.data.sources import archived
-from firn.data.sources.archived import Kept
-from firn.data.sources.listing import Found, bundles, find
+from firn.data.sources import gathered
+from firn.data.sources.gathered import Kept
+from firn.data.sources.listing import find
 
 _XML = re.compile(r"(?:\.n?xml|-xml)(?:\.gz)?$", re.IGNORECASE)
 _TEX = re.compile(r"\.(?:tex|ltx|bbl|sty|cls)$", re.IGNORECASE)
@@ -100,15 +100,8 @@ def tasks(name: str, source: PapersSource) -> list[Task]:
         if not found[key].link
     ]
     units = dict(_units([key for key in wanted if key not in packed or found[key].link], set(found)))
-    sizes = [Found("", "", key, sum(found[file].bytes for file in files)) for key, (_, files) in units.items()]
-    for bits, bundle in bundles(sizes):
-        rows, inputs = [], []
-        for unit in bundle:
-            kind, files = units[unit.name]
-            rule = _left_out([found[file] for file in files], own)
-            rows.append([unit.name, kind, [] if rule else files, rule])
-            inputs += [found[file].external() for file in files] if not rule else []
-        shards.append(Task(STAGE, own, tuple(inputs), f"{name}/{bits}", extra(name, papers=rows)))
+    for bits, rows, inputs in gathered.shards(units, found, own.max_bytes, MAX_SOURCE):
+        shards.append(Task(STAGE, own, inputs, f"{name}/{bits}", extra(name, papers=rows)))
     return shards
 
 
@@ -122,13 +115,6 @@ def _kind(name: str) -> str | None:
         if pattern.search(name):
             return kind
     return "manubot" if posixpath.basename(name) == _MANUBOT else None
-
-
-def _left_out(files: Sequence[Found], settings: PapersSettings) -> list[Any] | None:
-    if len(files) == 1 and files[0].link:
-        return ["link"]
-    size, limit = sum(file.bytes for file in files), MAX_SOURCE if len(files) > 1 else settings.max_bytes
-    return ["too_large", size, limit] if size > limit else None
 
 
 def _units(names: Iterable[str], all_names: set[str]) -> Iterator[tuple[str, tuple[str, list[str]]]]:
@@ -168,18 +154,8 @@ def run(work: Work) -> None:
         _archive(rows, name, work, work.settings)
         work.advance(bytes=work.inputs[0].bytes)
     else:
-        inputs = iter(range(len(work.inputs)))
-        for name, kind, files, rule in work.extra["papers"]:
-            indices = [next(inputs) for _ in files]
-            if not rows.enter(name):
-                continue
-            if rule:
-                rows.remove(*rule)
-            else:
-                data = {file: work.local(index).read_bytes() for file, index in zip(files, indices, strict=True)}
-                _read(rows, Files(name, kind, data), name, work.settings)
-            rows.leave()
-            work.advance(bytes=sum(work.inputs[index].bytes for index in indices))
+        for name, kind, data in gathered.loose(work, rows, work.extra["papers"]):
+            _read(rows, Files(name, kind, data), name, work.settings)
     rows.close()
 
 
@@ -207,7 +183,7 @@ def _archive(rows: Rows, name: str, work: Work, settings: PapersSettings) -> Non
         return False
 
     try:
-        for member in archived.members(work, name, settings.max_bytes, wanted):
+        for member in gathered.members(work, name, settings.max_bytes, wanted):
             address = f"{name}#{member.name}"
             if isinstance(member, archive.Unread):
                 if rows.enter(address):
@@ -230,7 +206,7 @@ def _archive(rows: Rows, name: str, work: Work, settings: PapersSettings) -> Non
         return (((unit, kind), files) for unit, (kind, files) in _units(names, names))
 
     def again(wanted: Callable[[str], bool]) -> Iterator[archive.Member | archive.Unread]:
-        return archived.members(work, name, settings.max_bytes, wanted)
+        return gathered.members(work, name, settings.max_bytes, wanted)
 
     for (unit, kind), files in kept.documents(divide, again, MAX_SOURCE):
         address = name if unit == "." else f"{name}#{unit}"

@@ -1,15 +1,57 @@
-"""Documents of several files in an archive, whose files may lie anywhere in it, in bounded memory."""
+"""Documents of several files, as papers and books are: loose, or anywhere in an archive, in bounded memory."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
+from firn.core.inputs import External
 from firn.core.stage import Work
 from firn.data.markup import archive
 from firn.data.markup.work import MarkupError
+from firn.data.raw import Rows
+from firn.data.sources.listing import Found, Rule, bundles
 
 U = TypeVar("U")
+
+
+def shards(
+    documents: Mapping[str, tuple[str, Sequence[str]]], found: Mapping[str, Found], one: int, several: int
+) -> Iterator[tuple[str, list[list[Any]], tuple[External, ...]]]:
+    """Loose documents, put together by the hashes of their names: the name of each shard, its documents, their files.
+
+    documents: kind and files of each, by name. found: the files by name. one, several: most bytes of a document that is
+    one file, and of one that is several. A document is [name, kind, files, rule].
+    """
+    sizes = [Found("", "", name, sum(found[file].bytes for file in files)) for name, (_, files) in documents.items()]
+    for bits, bundle in bundles(sizes):
+        rows: list[list[Any]] = []
+        inputs: list[External] = []
+        for document in bundle:
+            kind, names = documents[document.name]
+            files = [found[name] for name in names]
+            limit = several if len(files) > 1 else one
+            rule: Rule | None = ("too_large", document.bytes, limit) if document.bytes > limit else None
+            if len(files) == 1 and files[0].link:
+                rule = ("link",)
+            rows.append([document.name, kind, [] if rule else list(names), list(rule) if rule else None])
+            inputs += [file.external() for file in files] if rule is None else []
+        yield bits, rows, tuple(inputs)
+
+
+def loose(work: Work, rows: Rows, documents: Iterable[list[Any]]) -> Iterator[tuple[str, str, dict[str, bytes]]]:
+    """Name, kind and data of each document that `shards` put together; its row is entered, and ended by the caller."""
+    inputs = iter(range(len(work.inputs)))
+    for name, kind, files, rule in documents:
+        indices = [next(inputs) for _ in files]
+        if not rows.enter(name):
+            continue
+        if rule:
+            rows.remove(*rule)
+        else:
+            yield name, kind, {file: work.local(i).read_bytes() for file, i in zip(files, indices, strict=True)}
+        rows.leave()
+        work.advance(bytes=sum(work.inputs[index].bytes for index in indices))
 
 
 def members(
