@@ -75,6 +75,11 @@ def test_a_run_shows_it_and_a_plan_foretells_it(raw: Path) -> None:
     assert before["quality"].todo
     outcome = run(recipe, raw / "runs", workers=2, mode="quiet")
     assert "quality.score" in Path(outcome.report).read_text()
+    [removed] = [sample for sample in outcome.page.removed if sample.rule == "quality.score"]
+    assert removed.text
+    assert removed.value is not None
+    assert removed.bound is not None
+    assert removed.value < removed.bound
     assert Recipe.model_validate(recipe.resolved()) == recipe
     after = {stage.stage: stage for stage in plan(recipe, raw / "runs").stages}
     assert (after["quality"].todo, after["quality"].known) == (0, True)

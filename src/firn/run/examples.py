@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -27,6 +27,8 @@ from firn.serve.redact import excerpt, shown, visible
 _FILE = "samples.json"
 # Stages after the filter that documents leave, the last one first.
 _LAST = ("pii", "decontaminate", "quality", "dedup")
+# Stages that judge documents one by one, and the stage whose documents each judges, shard by shard.
+_JUDGED = {"filter": "read", "quality": "dedup"}
 # Looked for in so many shards of a source at most.
 _SHARDS = 8
 # Of a document: so much is looked at, and so much is kept, which is no less than the page shows.
@@ -60,10 +62,11 @@ def examples(folder: RunFolder, shards: Shards, *, per_source: int = 3, most_rul
         if not samples and not all(store.holds(m) for m in survivors if m.counts["out"]):
             found.notes.append(f"No examples of {source}: its documents were let go when a run had finished.")
         found.kept.extend(samples)
-    for source, rule in _rules(shards)[:most_rules]:
-        stages = shards[source]
-        prints = [manifest.fingerprint for stage in ("read", "filter") for manifest in stages.get(stage, ())]
-        found.removed.extend(once(["removed", source, rule, prints], partial(_removed, store, source, rule, stages)))
+    for source, stage, rule in _rules(shards)[:most_rules]:
+        before_it, after_it = shards[source].get(_JUDGED[stage], ()), shards[source][stage]
+        prints = [manifest.fingerprint for manifest in [*before_it, *after_it]]
+        choose = partial(_removed, store, source, rule, before_it, after_it)
+        found.removed.extend(once(["removed", source, rule, prints], choose))
     if known != before:
         atomic_write(folder.path / _FILE, json.dumps(known, indent=1).encode())
     return found
@@ -94,21 +97,27 @@ def _kept(store: Store, source: str, survivors: Iterable[Manifest], most: int) -
     return [Sample(source, d["url"] or d["address"], d["text"][:_CHARACTERS]) for d in documents]
 
 
-def _rules(shards: Shards) -> list[tuple[str, str]]:
-    """Source and rule, those that took out most first."""
-    counts: Counter[tuple[str, str]] = Counter()
+def _rules(shards: Shards) -> list[tuple[str, str, str]]:
+    """Source, stage and rule, those that took out most first."""
+    counts: Counter[tuple[str, str, str]] = Counter()
     for source, stages in shards.items():
-        for manifest in stages.get("filter", ()):
-            counts.update({(source, rule): n for rule, n in manifest.counts.get("rules", {}).items()})
-    return sorted(counts, key=lambda pair: (-counts[pair], pair))
+        for stage in _JUDGED:
+            for manifest in stages.get(stage, ()):
+                counts.update({(source, stage, rule): n for rule, n in manifest.counts.get("rules", {}).items()})
+    return sorted(counts, key=lambda which: (-counts[which], which))
 
 
-def _removed(store: Store, source: str, rule: str, stages: Mapping[str, Sequence[Manifest]]) -> list[Sample]:
-    """The document with the smallest hash of its id among those that `rule` took out."""
+def _removed(
+    store: Store, source: str, rule: str, before: Sequence[Manifest], after: Sequence[Manifest]
+) -> list[Sample]:
+    """The document with the smallest hash of its id among those that `rule` took out.
+
+    before, after: the shards of documents, and what judged them.
+    """
     best: tuple[int, Manifest, dict[str, object]] | None = None
-    # The filter's shards stand in the order of those that were read; where some are gone, what was whose is not known.
-    pairs = list(zip(stages["filter"], stages.get("read", ()), strict=False))
-    if len(pairs) < len(stages["filter"]):
+    # They stand in the same order; where some are gone, what was whose is not known.
+    pairs = list(zip(after, before, strict=False))
+    if len(pairs) < len(after):
         return []
     having = [
         (decided, read)
