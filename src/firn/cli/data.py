@@ -53,7 +53,7 @@ def clean(
     recipe: RecipeFile,
     overrides: Overrides = None,
     export: Annotated[
-        Path | None, typer.Option("--export", metavar="FOLDER", help="Write what stays for other trainers.")
+        str | None, typer.Option("--export", metavar="FOLDER", help="Write what stays for other trainers.")
     ] = None,
     kind: Annotated[
         str, typer.Option("--format", metavar="FORMAT", help="Of the export: parquet or jsonl.")

@@ -178,7 +178,9 @@ def _signals(out: Console, found: Life, all_signals: bool) -> None:
         return
     table = grid("\nSignals", "signal", ">value", "limit", "rule", "")
     for signal in signals:
-        value = f"{signal.value:.4g}" if isinstance(signal.value, float) else str(signal.value)
+        value = str(signal.value)
+        if isinstance(signal.value, float):
+            value = f"{signal.value:,.0f}" if signal.value.is_integer() else f"{signal.value:.4g}"
         for limit in signal.limits or (None,):
             said = ("", "", "") if limit is None else (limit.limit, limit.rule, "" if limit.holds else "breaks it")
             table.add_row(

@@ -150,7 +150,9 @@ def cleaning(store: Store, taken: Sequence[Manifest], shards: Shards, *, most_do
             both[0], both[1] = both[0] + entered, both[1] + left
             gone = Amount(row["documents"], row["bytes"] - row["left"], round((row["bytes"] - row["left"]) * rate))
             if row["verdict"] != "kept":
-                losses[source, stage, row["verdict"], row["rule"] or row["verdict"]] += gone
+                # The filter's edits of a text have no rule.
+                rule = row["rule"] or ("edits" if row["verdict"] == "changed" else row["verdict"])
+                losses[source, stage, row["verdict"], rule] += gone
             for kind, found in parts.items():
                 name = source if kind == "source" else row[kind]
                 if name is not None or kind == "language":
