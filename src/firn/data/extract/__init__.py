@@ -13,11 +13,11 @@ VERSION = 2
 LIBRARIES = ("resiliparse", "trafilatura")
 
 
-def extract(html: str, settings: ExtractSettings, url: str | None = None) -> Extracted:
+def extract(html: str | bytes, settings: ExtractSettings, url: str | None = None) -> Extracted:
     """The main text of `html`, with title, author, date, canonical URL, language and licence where the page gives them.
 
-    url: where the page was found; dates in it and links relative to it are understood. Raises Refused for a page over
-    the limits, RecipeError where settings.method is an extra that is not installed.
+    html: text, or its UTF-8 bytes. url: where the page was found; dates in it and links relative to it are understood.
+    Raises Refused for a page over the limits, RecipeError where settings.method is an extra that is not installed.
     """
     from firn.data.extract.page import extract_page  # compiled code, which settings alone do not need
 

@@ -350,9 +350,13 @@ def _ends_sentence(data, start, end):  # type: ignore[no-untyped-def]
     types.Array(types.uint64, 1, "C"),
 )
 def read_blocks(data, nodes, container, within):  # type: ignore[no-untyped-def]
-    """The blocks of a page: int64 [4, blocks] (FIRST to WORD_HASH), and their COUNTS, float32 [blocks, counts]."""
+    """The blocks of a page: int64 [4, room] (FIRST to WORD_HASH), their COUNTS, float32 [room, counts], and how many
+    blocks there are."""
     count = nodes.shape[1]
-    room = 64
+    room = 1  # a block has a text of its own
+    for i in range(count):
+        if nodes[KIND, i] == TEXT:
+            room += 1
     blocks = np.zeros((4, room), np.int64)
     counts = np.zeros((room, _FIRST_HINT + _HINTS), np.float32)
     titles = np.zeros(_MOST_TITLE_WORDS, np.uint32)
@@ -365,9 +369,9 @@ def read_blocks(data, nodes, container, within):  # type: ignore[no-untyped-def]
         kind = nodes[KIND, i]
         if kind != TEXT:
             if kind == _TITLE and known == 0 and i + 1 < count and nodes[KIND, i + 1] == TEXT:
-                _none, known = _count_text(
-                    data, nodes[START, i + 1], nodes[END, i + 1], False, False, titles, -1, counts[0], np.uint32(0)
-                )
+                start = np.int64(nodes[START, i + 1])
+                end = np.int64(nodes[END, i + 1])
+                _none, known = _count_text(data, start, end, False, False, titles, -1, counts[0], np.uint32(0))
                 known = -known - 1
             if within[i] & _UNSEEN and not within[i] & _MATH:
                 continue
@@ -392,12 +396,6 @@ def read_blocks(data, nodes, container, within):  # type: ignore[no-untyped-def]
             continue
         if fresh or container[i] != blocks[CONTAINER, max(found, 0)] or found < 0:
             found += 1
-            if found >= room:
-                more = np.zeros((4, room * 2), np.int64)
-                more[:, :room] = blocks
-                longer = np.zeros((room * 2, counts.shape[1]), np.float32)
-                longer[:room] = counts
-                blocks, counts, room = more, longer, room * 2
             blocks[FIRST, found] = i
             blocks[CONTAINER, found] = container[i]
             blocks[WORD_HASH, found] = 0
@@ -421,4 +419,4 @@ def read_blocks(data, nodes, container, within):  # type: ignore[no-untyped-def]
         )
         blocks[WORD_HASH, found] = last
         counts[found, _ENDS] = _ends_sentence(data, start, end)
-    return blocks[:, : found + 1].copy(), counts[: found + 1].copy()
+    return blocks, counts, found + 1

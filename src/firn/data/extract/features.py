@@ -107,7 +107,8 @@ def _sums(nodes, blocks, counts, sentences):  # type: ignore[no-untyped-def]
         sums[at, 3] += 1
     for i in range(nodes.shape[1] - 1, 0, -1):
         if sums[i, 3]:
-            sums[nodes[PARENT, i]] += sums[i]
+            for column in range(4):
+                sums[nodes[PARENT, i], column] += sums[i, column]
     return sums
 
 

@@ -66,8 +66,8 @@ class Blocks:
         return best_set(found, self.words)
 
 
-def extract_page(html: str, settings: ExtractSettings, url: str | None) -> Extracted:
-    data = html.encode("utf-8", "replace")
+def extract_page(html: str | bytes, settings: ExtractSettings, url: str | None) -> Extracted:
+    data = html if isinstance(html, bytes) else html.encode("utf-8", "replace")
     if len(data) > settings.max_bytes:
         raise Refused(f"max_bytes is {settings.max_bytes:,}, the page has {len(data):,}")
     text = np.frombuffer(data, np.uint8)
@@ -84,7 +84,8 @@ def extract_page(html: str, settings: ExtractSettings, url: str | None) -> Extra
         written, _ = write_blocks(text, nodes, blocks.within, blocks.table, kept)
         main = finish(written.tobytes(), page)
     else:
-        main = peers.METHODS[settings.method](html, page, depth)
+        whole = html if isinstance(html, str) else html.decode("utf-8", "replace")
+        main = peers.METHODS[settings.method](whole, page, depth)
     published, method = dates.first(chain(said.dates, _dates_beside(blocks, kept), said.late_dates))
     return Extracted(
         text=normalise(main).strip(),
@@ -119,8 +120,8 @@ def _field(value: str | None) -> str | None:
 
 def _blocks(page: Page, text: NDArray[np.uint8], metadata: Metadata) -> Blocks:
     container, within, hints, path = read_elements(text, page.nodes)
-    table, counts = read_blocks(text, page.nodes, container, within)
-    return Blocks(page, within, hints, path, table, counts, metadata.kinds)
+    table, counts, number = read_blocks(text, page.nodes, container, within)
+    return Blocks(page, within, hints, path, table[:, :number].copy(), counts[:number].copy(), metadata.kinds)
 
 
 def read_page(html: str, url: str | None = None) -> Blocks:

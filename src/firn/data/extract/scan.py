@@ -168,11 +168,13 @@ def _put(nodes, at, kind, parent, start, end):  # type: ignore[no-untyped-def]
 
 
 @helper
-def _more(nodes, count, max_nodes):  # type: ignore[no-untyped-def]
-    room = nodes.shape[1] * 2
-    wider = np.empty((5, room), np.int32)
-    wider[:, :count] = nodes[:, :count]
-    return wider, room
+def _resized(table, used, room):  # type: ignore[no-untyped-def]
+    """A table with room for so many columns, the used ones copied; by loops, which compile faster than slices."""
+    found = np.empty((table.shape[0], room), np.int32)
+    for row in range(table.shape[0]):
+        for at in range(used):
+            found[row, at] = table[row, at]
+    return found
 
 
 @helper
@@ -182,15 +184,15 @@ def _holds_block(stack, place, depth):  # type: ignore[no-untyped-def]
 
 
 @helper
-def _ended(stack, names, last, tag, hashed, barrier):  # type: ignore[no-untyped-def]
+def _ended(stack, last, tag, hashed, barrier):  # type: ignore[no-untyped-def]
     """Where on the stack the element is that the end tag `tag` ends; below 1 if there is none."""
     if tag == OTHER:
         place = last[OTHER]
         tries = 0
-        while place > barrier and names[place] != hashed and tries < _NAMES_OF_OTHERS:
+        while place > barrier and stack[4, place] != hashed and tries < _NAMES_OF_OTHERS:
             place = stack[2, place]
             tries += 1
-        return place if place >= barrier and names[place] == hashed else np.int32(-1)
+        return place if place >= barrier and stack[4, place] == hashed else np.int32(-1)
     if HEADING[tag]:  # any heading's end tag ends any heading
         place = last[_H1]
         for heading in range(_H1 + 1, _H1 + 6):
@@ -258,12 +260,11 @@ def scan(data, max_nodes, max_depth):  # type: ignore[no-untyped-def]
     nodes[2, 0] = nodes[3, 0] = nodes[4, 0] = 0
     count = 1
     depth_room = min(max_depth + 3, 256)
-    stack = np.empty((4, depth_room), np.int32)  # node, tag, innermost below of the same tag, innermost barrier below
-    names = np.empty(depth_room, np.uint32)
-    stack[:, 0] = 0
+    # Node, tag, innermost below of the same tag, innermost barrier below, hash of the name.
+    stack = np.empty((5, depth_room), np.int32)
+    stack[0, 0] = stack[3, 0] = stack[4, 0] = 0
     stack[1, 0] = OTHER
     stack[2, 0] = -1
-    names[0] = 0
     last = np.full(COUNT, -1, np.int32)
     last[OTHER] = 0
     depth = 1  # entries of the stack
@@ -288,7 +289,8 @@ def scan(data, max_nodes, max_depth):  # type: ignore[no-untyped-def]
             at += 1
         if at > start:
             if count + 2 >= room:
-                nodes, room = _more(nodes, count, max_nodes)
+                room *= 2
+                nodes = _resized(nodes, count, room)
             _put(nodes, count, TEXT, stack[0, depth - 1], start, at)
             count += 1
         if at >= data.size:
@@ -326,7 +328,7 @@ def scan(data, max_nodes, max_depth):  # type: ignore[no-untyped-def]
             if tag == _BR:
                 closing = False
             else:
-                place = _ended(stack, names, last, tag, hashed, barrier)
+                place = _ended(stack, last, tag, np.int32(hashed), barrier)
                 if place <= 0 or (FORMATTING[tag] and _holds_block(stack, place, depth)):
                     continue
         if not closing:
@@ -351,7 +353,8 @@ def scan(data, max_nodes, max_depth):  # type: ignore[no-untyped-def]
         if (tag == _HTML and last[_HTML] > 0) or (tag == _BODY and last[_BODY] > 0) or (tag == _HEAD and seen_body):
             continue
         if count + 2 >= room:
-            nodes, room = _more(nodes, count, max_nodes)
+            room *= 2
+            nodes = _resized(nodes, count, room)
         _put(nodes, count, tag, stack[0, depth - 1], stop, end)
         count += 1
         if (tag != OTHER and VOID[tag]) or (foreign and data[end - 1] == 47):
@@ -365,16 +368,13 @@ def scan(data, max_nodes, max_depth):  # type: ignore[no-untyped-def]
             at = min(_find(data, finish, 62) + 1, data.size)
             continue
         if depth >= depth_room:
-            wider = np.empty((4, depth_room * 2), np.int32)
-            wider[:, :depth_room] = stack
-            longer = np.empty(depth_room * 2, np.uint32)
-            longer[:depth_room] = names
-            stack, names, depth_room = wider, longer, depth_room * 2
+            stack = _resized(stack, depth_room, depth_room * 2)
+            depth_room *= 2
         stack[0, depth] = count - 1
         stack[1, depth] = tag
         stack[2, depth] = last[tag]
         stack[3, depth] = barrier
-        names[depth] = hashed
+        stack[4, depth] = np.int32(hashed)
         last[tag] = depth
         if tag != OTHER and BARRIER[tag]:
             barrier = depth
@@ -385,4 +385,4 @@ def scan(data, max_nodes, max_depth):  # type: ignore[no-untyped-def]
     while depth > 0:
         depth -= 1
         nodes[LAST, stack[0, depth]] = count
-    return nodes[:, :count].copy(), count - 1, deepest - 1
+    return _resized(nodes, count, count), count - 1, deepest - 1

@@ -190,7 +190,12 @@ def _read(rows: Rows, record: Record, address: str, url: str | None, settings: W
         rows.remove("binary", id=id)
         return
     try:
-        found = extract.extract(page.text, settings.extract, url) if mime in _HTML else extract.Extracted(page.text)
+        if mime in _HTML:
+            # Most pages are UTF-8 as they came, and are read as such: to encode them again takes time.
+            html = response.body if page.told_by == "utf-8" else page.text
+            found = extract.extract(html, settings.extract, url)
+        else:
+            found = extract.Extracted(page.text)
     except extract.Refused as refused:
         rows.fail(str(refused), "refused", id=id)
         return
