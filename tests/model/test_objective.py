@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from firn.model.objective import by_source, next_token_loss, token_losses
+from firn.model.objective import next_token_loss, token_losses
 
 
 def problem() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -57,9 +57,3 @@ def test_bf16_states_give_an_fp32_loss_and_an_fp32_gradient_of_the_head() -> Non
     assert head.grad is not None
     assert head.grad.dtype == torch.float32
     assert loss.item() == pytest.approx(next_token_loss(hidden, head, targets).item(), rel=0.02)
-
-
-def test_the_loss_by_source_sums_its_windows() -> None:
-    nats = torch.tensor([[1.0, 2.0], [0.0, 4.0], [8.0, 0.0]])
-    targets = torch.tensor([[3, 1], [-1, 0], [2, -1]])
-    assert by_source(nats, targets, ["web", "code", "web"]) == {"code": (4.0, 1), "web": (11.0, 3)}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -136,3 +138,40 @@ def test_each_group_decays_by_its_own_share(matrices: str) -> None:
             torch.testing.assert_close(
                 found[False][name] - found[True][name], shares[group] * before, atol=1e-6, rtol=1e-3, msg=name
             )
+
+
+@pytest.mark.parametrize("changes", [{}, {"row_beta": 0.95, "cautious": True, "weight_decay": 0.1}, {"average": 0.9}])
+@pytest.mark.parametrize("matrices", ["muon", "adamw"])
+def test_an_update_masked_on_the_device_is_the_update_or_none(matrices: str, changes: dict[str, Any]) -> None:
+    settings = OptimizerSettings.model_validate({"matrices": matrices, **changes})
+
+    def made() -> tuple[Transformer, Optimizers]:
+        model = Transformer(ModelSettings(preset="llama", layers=2, width=16, heads=2, context=8, vocab_size=32))
+        model.init_weights(0)
+        return model, Optimizers(model, settings)
+
+    def step(model: Transformer, optimizers: Optimizers, n: int, keep: bool | None, bad: bool = False) -> None:
+        for i, parameter in enumerate(model.parameters()):
+            generator = torch.Generator().manual_seed(100 * n + i)
+            parameter.grad = torch.randn(parameter.shape, generator=generator)
+            if bad:
+                parameter.grad.view(-1)[0] = float("nan")
+        optimizers.step(n, 0.5, None if keep is None else torch.tensor(keep))
+
+    def everything(model: Transformer, optimizers: Optimizers) -> dict[str, torch.Tensor]:
+        return {**dict(model.named_parameters()), **{f"state/{k}": v for k, v in optimizers.state()}}
+
+    plain, masked = made(), made()
+    if "average" not in changes:  # also the first of all steps, before which there is no state
+        step(*masked, 0, keep=False, bad=True)
+    for n in range(3):
+        step(*plain, n, keep=None)
+        step(*masked, n, keep=True)
+        step(*masked, n, keep=False, bad=True)
+    expected, found = everything(*plain), everything(*masked)
+    assert expected.keys() == found.keys()
+    for name, value in expected.items():
+        if name.endswith("/average"):  # a share on the device is one in fp32
+            torch.testing.assert_close(found[name], value, atol=1e-6, rtol=1e-6)
+        else:
+            assert torch.equal(found[name], value), name

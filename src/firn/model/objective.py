@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -56,16 +54,6 @@ def token_losses(
 def next_token_loss(hidden_BTD: Tensor, head_VD: Tensor, targets_BT: Tensor, chunk: int | None = None) -> Tensor:
     """Sum over targets != -1 of -ln p(target), in nats: a scalar of dtype fp32. As `token_losses`."""
     return token_losses(hidden_BTD, head_VD, targets_BT, chunk=chunk).total
-
-
-def by_source(nats_BT: Tensor, targets_BT: Tensor, sources: Sequence[str]) -> dict[str, tuple[float, int]]:
-    """For every source, in order of its name: sum of nats, number of targets. sources: of each window, [B]."""
-    nats_B, counts_B = nats_BT.double().sum(1).tolist(), (targets_BT >= 0).sum(1).tolist()
-    nats, counts = defaultdict[str, float](float), defaultdict[str, int](int)
-    for source, window_nats, count in zip(sources, nats_B, counts_B, strict=True):
-        nats[source] += window_nats
-        counts[source] += count
-    return {source: (nats[source], counts[source]) for source in sorted(nats)}
 
 
 class _Fused(torch.autograd.Function):
