@@ -114,7 +114,7 @@ def _files(name: str, source: Source, store: Store | None) -> list[Found]:
     if isinstance(source, PydocsSource):
         return _rendered(name, store)
     if isinstance(source, CommonCrawlSource):
-        if not name.startswith("crawl-data/"):
+        if not name.startswith("crawl-data/") or "#" in name:
             return []
         return [Found(Archive(source.base, source.connections).url(name), source.base, name, 0)]
     inside: list[Found] = []

@@ -25,6 +25,7 @@ from firn.core.remote import Remote, RemoteFile
 from firn.core.store import Manifest, Store
 from firn.data import read
 from firn.data.extract import ExtractSettings
+from firn.data.fetch import raw
 from firn.data.sources import CommonCrawlSource, WarcSource, commoncrawl
 from firn.data.sources.crawls import Archive
 
@@ -77,6 +78,8 @@ def test_a_share_of_a_crawl_is_the_same_documents_from_a_server_and_from_a_folde
     first, last = map(int, place.removeprefix("bytes=").split("-"))
     record = (server.folder / address).read_bytes()[first : last + 1]
     assert b"WARC-Target-URI: " + documents[0]["url"].encode() in gzip.decompress(record)
+    source = CommonCrawlSource(crawl=CRAWL, base=server.url, files=2)
+    assert raw(documents[0]["address"], source).data == gzip.decompress(record)
     # A larger share holds the smaller: what is there is not read again.
     _, more, _ = run(tmp_path / "a", server.url, files=0.5)
     assert len(more) == 3 * PAGES
@@ -136,15 +139,15 @@ def test_a_broken_connection_is_resumed_where_it_broke(tmp_path: Path) -> None:
 def test_a_file_that_changes_while_it_is_read_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"x" * 1000)
     with serving(tmp_path) as server:
-        raw = external(f"{server.url}/a")
-        file = RemoteFile(Remote(Files(raw.path)), block=100)
+        planned = external(f"{server.url}/a")
+        file = RemoteFile(Remote(Files(planned.path)), block=100)
         assert file.read(100) == b"x" * 100
         for other in (b"y" * 1000, b"x" * 999):
             (tmp_path / "a").write_bytes(other)
             with pytest.raises(InputError, match="changed while it was read"):
                 file.read(100)
             with pytest.raises(InputError, match="changed while it was read"):
-                raw.stream()
+                planned.stream()
 
 
 def test_a_server_is_not_asked_for_ever_and_not_again_where_that_is_no_use(
