@@ -12,6 +12,7 @@ from firn.data.sources.books import BooksSource
 from firn.data.sources.code import CodeSource
 from firn.data.sources.commoncrawl import CommonCrawlSource
 from firn.data.sources.files import FilesSource
+from firn.data.sources.fineweb import FinewebSource
 from firn.data.sources.papers import PapersSource
 from firn.data.sources.pydocs import PydocsSource
 from firn.data.sources.warc import WarcSource
@@ -22,6 +23,7 @@ __all__ = [
     "CodeSource",
     "CommonCrawlSource",
     "FilesSource",
+    "FinewebSource",
     "PapersSource",
     "PydocsSource",
     "Source",
@@ -35,6 +37,7 @@ Source = (
     | CodeSource
     | CommonCrawlSource
     | FilesSource
+    | FinewebSource
     | PapersSource
     | PydocsSource
     | WikipediaSource
