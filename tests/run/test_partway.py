@@ -20,6 +20,7 @@ from firn.core.store import Store
 from firn.run.accounts import TOKENS_PER_WORD
 from firn.run.cleaning import clean
 from firn.run.collecting import collect
+from firn.run.examples import _around
 from firn.run.folder import RunFolder
 from firn.run.recipe import load
 from tiny_recipe import copied, make, module, pages
@@ -135,6 +136,20 @@ def test_a_finished_run_stays_finished_and_its_shards_stay_known(tiny: Any, tmp_
     assert {s: set(p) for s, p in before["shards"].items()}.items() <= {
         s: set(p) for s, p in after["shards"].items()
     }.items()
+
+
+def test_what_is_cut_is_shown_between_its_neighbours_without_personal_data() -> None:
+    text = b"A line of before.\nKept a@example.org here.\nCut b@example.org out.\nAnd c@example.org behind.\n"
+    start, end = text.index(b"Cut"), text.index(b"And")
+    before, cut, after = _around(text, start, end) or ("", "", "")
+    assert before == "A line of before.\nKept [e-mail] here.\n"
+    assert cut == "Cut [e-mail] out.\n"
+    assert after == "And [e-mail] behind.\n"
+    # A cut through an address shows neither half of it.
+    assert _around(text, text.index(b"example.org out"), end) is None
+    # What begins far away is not shown from its middle.
+    far = b"x" * 1000 + b" 030 123456 cut"
+    assert (_around(far, len(far) - 3, len(far)) or ("?", "", ""))[0] == ""
 
 
 def test_torch_is_not_needed(raw: Path) -> None:

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firn.serve.page import Completion, Cost, Curve, Flow, Page, Rung, Sample, Share
+from firn.serve.cleaning import Amount, Cleaning, Loss, Part, Passage
+from firn.serve.page import Completion, Cost, Curve, Cut, Flow, Page, Rung, Sample, Share
 from firn.serve.redact import visible
 from firn.serve.report import render, write
 from firn.serve.svg import funnel
@@ -50,6 +51,16 @@ class Elements(HTMLParser):
         self.attributes += attrs
 
 
+def cleaning(text: str) -> Cleaning:
+    some, fewer = Amount(10, 5_000, 1_200), Amount(7, 3_500, 840)
+    part = Part(text, some, fewer, text)
+    losses = [
+        Loss(text, text, "removed", text, Amount(3, 1_400, 336)),
+        Loss(text, text, "changed", text, Amount(1, -5, 0)),
+    ]
+    return Cleaning([Passage(text, text, some, fewer)], losses, [part], [part], [part], counted=False)
+
+
 def everywhere(text: str) -> Page:
     """The page with `text` wherever text of others can stand."""
     return replace(
@@ -64,6 +75,8 @@ def everywhere(text: str) -> Page:
         completions=[Completion(text, text)],
         kept=[Sample(text, text, text)],
         removed=[Sample(text, text, text, text, 1.0, 2.0)],
+        cuts=[Cut(text, text, text, text, text, text, text)],
+        cleaning=cleaning(text),
         recipe=text,
         notes=[text],
     )
@@ -115,6 +128,16 @@ def test_numbers_of_every_part_are_on_the_page() -> None:
     page = render(PAGE)
     for shown in ("gopher.min_words", "70%", "3.00", "2.500", "1.2 M", "this run&#39;s model", "1.00 TFLOP"):
         assert shown in page, shown
+
+
+def test_the_cleaning_section_shows_what_each_rule_took_in_documents_text_and_tokens() -> None:
+    page = render(
+        replace(PAGE, cleaning=cleaning("gopher.min_words"), cuts=[Cut("web", "u", "filter", "edits", "a", "b", "c")])
+    )
+    for shown in ("−3", "−1.40 kB", "−336", "+5 B", "30%", "70%", "tokens are estimated", "a<del>b</del>c"):
+        assert shown in page, shown
+    counted = render(replace(PAGE, cleaning=replace(cleaning("x"), counted=True)))
+    assert "tokens are estimated" not in counted
 
 
 def test_an_empty_run_has_a_page(tmp_path: Path) -> None:

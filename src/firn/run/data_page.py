@@ -37,6 +37,7 @@ def page(recipe: Recipe, folder: RunFolder) -> Page:
         cleaning=cleaning,
         kept=documents.kept,
         removed=documents.removed,
+        cuts=documents.cuts,
         costs=costs(folder),
         recipe=recipe.to_yaml(),
         notes=documents.notes,

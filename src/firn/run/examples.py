@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -18,11 +18,12 @@ import pyarrow.parquet as pq
 
 from firn.core.files import atomic_write
 from firn.core.hashing import fingerprint, hash64
+from firn.core.stage import Input
 from firn.core.store import Manifest, Store
 from firn.run.folder import RunFolder
 from firn.run.funnel import Shards
-from firn.serve.page import Sample
-from firn.serve.redact import excerpt, shown, visible
+from firn.serve.page import Cut, Sample
+from firn.serve.redact import excerpt, redact, shown, visible
 
 _FILE = "samples.json"
 # Stages after the filter that documents leave, the last one first.
@@ -31,16 +32,21 @@ _LAST = ("pii", "decontaminate", "quality", "dedup")
 _JUDGED = {"filter": "read", "quality": "dedup"}
 # Looked for in so many shards of a source at most.
 _SHARDS = 8
+# Stages that cut text out, other than personal data, which is nothing to be shown.
+_CUTTING = ("filter", "decontaminate")
+# Bytes shown beside a cut.
+_NEAR = 300
 # Of a document: so much is looked at, and so much is kept, which is no less than the page shows.
 _CHARACTERS, _EXCERPT = 20_000, 1_000
 
 
 @dataclass(frozen=True)
 class Examples:
-    """kept, removed: documents. notes: what is missing and why."""
+    """kept, removed: documents. cuts: what was cut out of some that stayed. notes: what is missing and why."""
 
     kept: list[Sample] = field(default_factory=list)
     removed: list[Sample] = field(default_factory=list)
+    cuts: list[Cut] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
@@ -67,6 +73,13 @@ def examples(folder: RunFolder, shards: Shards, *, per_source: int = 3, most_rul
         prints = [manifest.fingerprint for manifest in [*before_it, *after_it]]
         choose = partial(_removed, store, source, rule, before_it, after_it)
         found.removed.extend(once(["removed", source, rule, prints], choose))
+    for source, stages in shards.items():
+        for stage in _CUTTING:
+            prints = [manifest.fingerprint for manifest in stages.get(stage, ())]
+            name = fingerprint(["cuts", source, stage, prints])
+            if name not in known and (cuts := _cuts(store, source, stage, stages)):
+                known[name] = [asdict(cut) for cut in cuts]
+            found.cuts.extend(Cut(**cut) for cut in known.get(name, ()))
     if known != before:
         atomic_write(folder.path / _FILE, json.dumps(known, indent=1).encode())
     return found
@@ -139,6 +152,45 @@ def _removed(
     where = document["url"] or document["address"]
     value, bound = (None if found[key] is None else float(str(found[key])) for key in ("value", "bound"))
     return [Sample(source, where, document["text"][:_CHARACTERS], rule, value, bound)]
+
+
+def _cuts(store: Store, source: str, stage: str, stages: Mapping[str, Sequence[Manifest]], most: int = 2) -> list[Cut]:
+    """Of documents that a stage cut, those with the smallest hashes of their ids, the longest cut of each."""
+    before = {Input(m, ("documents",)).identity: m for of in stages.values() for m in of if "documents" in m.files}
+    best: list[tuple[int, str, int, dict[str, Any]]] = []
+    having = [manifest for manifest in stages.get(stage, ()) if manifest.counts.get("changed")]
+    for manifest in sorted(having, key=lambda manifest: manifest.fingerprint)[:_SHARDS]:
+        read = before.get(manifest.inputs[0].get("identity", ""))
+        if read is None or not store.holds(read, "documents"):
+            continue
+        ledger = pq.read_table(store.local(manifest, "ledger"), columns=["id", "verdict", "rule", "spans"])
+        for row, entry in enumerate(ledger.to_pylist()):
+            if entry["verdict"] == "changed" and entry["spans"]:
+                best.append((hash64(entry["id"]), manifest.inputs[0]["identity"], row, entry))
+        best = heapq.nsmallest(4 * most, best, key=lambda one: one[:3])
+    found: list[Cut] = []
+    for _, identity, row, entry in best:
+        document = row_of(store, before[identity], row)
+        longest = max(entry["spans"], key=lambda span: (span["end"] - span["start"], -span["start"]))
+        pieces = _around(document["text"].encode(), longest["start"], longest["end"])
+        if pieces is not None and len(found) < most:
+            where = shown(document["url"] or document["address"])
+            found.append(Cut(source, where, stage, entry["rule"] or "edits", *pieces))
+    return found
+
+
+def _around(text: bytes, start: int, end: int) -> tuple[str, str, str] | None:
+    """What was cut between its neighbours, personal data replaced; None where that stands astride an edge."""
+    # From the beginning of a line: its middle may be the middle of a number.
+    line = 0 if start <= _NEAR else text.find(b"\n", start - _NEAR, start) + 1 or start
+    before = text[line:start]
+    whole = [
+        visible(part.decode("utf-8", "replace")) for part in (before, text[start:end], text[end : end + 4 * _NEAR])
+    ]
+    apart = [redact(part) for part in whole]
+    if redact("".join(whole)) != "".join(apart) or not apart[1].strip():
+        return None
+    return apart[0], excerpt(whole[1], 2 * _NEAR), excerpt(whole[2], _NEAR)
 
 
 def ids_of(store: Store, manifest: Manifest) -> Iterator[bytes]:

@@ -81,6 +81,19 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class Cut:
+    """What was cut out of a document that stayed, between what stood before it and behind."""
+
+    source: str
+    where: str
+    stage: str
+    rule: str
+    before: str
+    cut: str
+    after: str
+
+
+@dataclass(frozen=True)
 class Cost:
     """What a stage took. seconds: of work, summed over shards. memory: peak of one worker, in bytes."""
 
@@ -111,6 +124,7 @@ class Page:
     completions: Sequence[Completion] = ()
     kept: Sequence[Sample] = ()
     removed: Sequence[Sample] = ()
+    cuts: Sequence[Cut] = ()
     costs: Sequence[Cost] = ()
     recipe: str = ""
     summary: str = ""
