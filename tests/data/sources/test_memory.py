@@ -74,7 +74,7 @@ def test_a_cell_of_three_hundred_megabytes_is_a_row(tmp_path: Path) -> None:
     with open(path, "wb") as file:
         file.write(b'text,id\nbefore,1\n"')
         for _ in range(300):
-            file.write(b"0123456789abcde\n" * (MIB // 16))
+            file.write((b"x" * 4095 + b"\n") * (MIB // 4096))
         file.write(b'",2\nafter,3\n')
     found = read(tmp_path, "FilesSource", path)
     assert (found["kept"], found["removed"], found["rules"]) == (2, 1, ["files.too_large"])

@@ -87,7 +87,7 @@ def _parts(dump: External) -> list[tuple[int, int | None]]:
     if dump.bytes <= PART_BYTES or not dump.name.endswith(".bz2"):
         return [(0, None)]
     try:
-        with dump.stream() as stream:
+        with dump.stream(block=1 << 20) as stream:  # little is read, here and there
             places = begins(stream, dump.bytes, PART_BYTES)
             stream.seek(0)
             if len(places) == 1 or site_of(stream) is None:

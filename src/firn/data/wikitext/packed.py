@@ -102,13 +102,25 @@ def begins(stream: BinaryIO, size: int, every: int) -> list[int]:
     """
     found = [0]
     for place in range(every, size, every):
-        stream.seek(place)
-        match = _BZ2.search(stream.read(_WINDOW))
-        if match and place + match.start() > found[-1]:
-            found.append(place + match.start())
+        begin = _next_begin(stream, place)
+        if begin is not None and begin > found[-1]:
+            found.append(begin)
         elif len(found) == 1:
             break
     return found
+
+
+def _next_begin(stream: BinaryIO, place: int) -> int | None:
+    """Where the first bz2 stream at `place` or behind it begins; None where none does nearby."""
+    stream.seek(place)
+    skipped, rest = 0, b""
+    while skipped < _WINDOW and (data := stream.read(_PIECE)):
+        rest += data
+        if match := _BZ2.search(rest):
+            return place + skipped + match.start()
+        cut = max(0, len(rest) - _MAGIC)
+        skipped, rest = skipped + cut, rest[cut:]
+    return None
 
 
 def unpack(stream: Readable) -> Iterator[Piece | Cut]:
