@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from firn.data.extract.settings import Extracted, ExtractSettings, Refused
 
-__all__ = ["LIBRARIES", "VERSION", "ExtractSettings", "Extracted", "Refused", "extract"]
+__all__ = ["LIBRARIES", "VERSION", "ExtractSettings", "Extracted", "Refused", "extract", "prepare"]
 
 #: Rises whenever the same page and settings give another result.
 VERSION = 2
@@ -22,3 +24,9 @@ def extract(html: str | bytes, settings: ExtractSettings, url: str | None = None
     from firn.data.extract.page import extract_page  # compiled code, which settings alone do not need
 
     return extract_page(html, settings, url)
+
+
+@cache
+def prepare(settings: ExtractSettings) -> None:
+    """Load the compiled code. Where it has yet to be compiled, this may take longer than a document may."""
+    extract("<p>The first page.</p>", settings)

@@ -136,6 +136,8 @@ def _left_out(file: Found, settings: FilesSettings, described: set[tuple[str, st
 def run(work: Work) -> None:
     """Read the files of one shard."""
     rows, inputs = Rows(work, "files"), iter(range(len(work.inputs)))
+    if work.settings.extract is not None:
+        extract.prepare(work.settings.extract)
     for name, rule in work.extra["files"]:
         if rule:
             if rows.enter(name):

@@ -130,6 +130,8 @@ def read_record(rows: Rows, record: Record, file: str, settings: WarcReading, ot
         others[other] += 1
         return
     address = f"{file}{record.place}"
+    if record.type == "response":
+        extract.prepare(settings.extract)
     if rows.enter(address, url):
         _read(rows, record, address, url, settings)
     rows.work.advance(1, (record.end or 0) - (record.offset or 0))
