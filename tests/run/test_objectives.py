@@ -12,6 +12,7 @@ import pytest
 import torch
 import transformers
 
+from firn.cli import show
 from firn.core.errors import InputError, RecipeError
 from firn.model import attention, hf
 from firn.model.build import load as load_model
@@ -46,7 +47,9 @@ def recipe_of(tiny: Any, *overrides: str) -> Recipe:
     return load(tiny.folder / "tiny.yaml", overrides)
 
 
-def test_an_encoder_is_trained_opened_by_transformers_and_told_apart_from_a_decoder(tiny: Any, tmp_path: Path) -> None:
+def test_an_encoder_is_trained_opened_by_transformers_and_told_apart_from_a_decoder(
+    tiny: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     outcome, runs = again(tiny, tmp_path, *MASKED, "train.steps=12", "train.document_mask=true")
     folder = RunFolder.open("other", runs)
     result = training.result(folder)
@@ -68,6 +71,8 @@ def test_an_encoder_is_trained_opened_by_transformers_and_told_apart_from_a_deco
     torch.testing.assert_close(load_model(outcome.model)(tokens), theirs(tokens).logits, atol=1e-4, rtol=1e-4)
 
     # The other verbs cope.
+    show.outcome(outcome)
+    assert "firn generate" not in capsys.readouterr().out
     assert status("other", runs).figure == "nats per hidden token"
     html = draw("other", runs).read_text()
     assert "nats per hidden token" in html

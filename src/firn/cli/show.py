@@ -33,14 +33,16 @@ def outcome(done: Outcome) -> None:
     else:
         out.print(_funnel(done.page.flows))
         out.print(_mixture(done.page.mixture))
-        out.print(_ladder(done.page.ladder))
+        if done.page.ladder:
+            out.print(_ladder(done.page.ladder))
         for completion in done.page.completions:
             text = Text(visible(completion.prompt), style="bold cyan") + Text(visible(completion.text))
             out.print(text, soft_wrap=True)
             out.print()
     out.print(f"report    {done.report}", markup=False)
     out.print(f"model     {done.model}", markup=False)
-    out.print(f'try       firn generate {done.name} "{_first_prompt(done)}"', markup=False)
+    if done.figure == "bits_per_byte":  # an encoder writes nothing
+        out.print(f'try       firn generate {done.name} "{_first_prompt(done)}"', markup=False)
 
 
 def _first_prompt(done: Outcome) -> str:
