@@ -155,7 +155,7 @@ class WatchSettings(Settings):
     keep_best: bool = False
     """Whether the checkpoint with the lowest held-out figure stays, of those taken right after a validation."""
     time_limit: str | None = None
-    """Time after which a run saves and stops with exit code 75, as 3h, 90m or 1h30m; the same command goes on. It is
+    """Time after which training saves and stops with exit code 75, as 3h, 90m or 1h30m; the same command goes on. It is
     looked at after each step: leave a scheduler's limit some minutes for the last checkpoint. null: none."""
     groups_every: int = Field(default=50, ge=0)
     """Steps between measurements of gradient norm and size of update by group of parameters; 0: never. Such a step
