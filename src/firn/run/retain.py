@@ -11,11 +11,11 @@ import os
 from firn.core.store import Store
 from firn.run.folder import RunFolder, every
 
-#: The files of a shard that always stay: its ledger, what was found in its documents, and what they add up to.
-ACCOUNTS = ("ledger", "found", "accounts")
+#: The files of a shard that always stay: its ledger, and what was found in its documents.
+ACCOUNTS = ("ledger", "found")
 # How the names of stages begin: steps between documents and documents, and what a finished run is looked into with.
 _BETWEEN = ("cluster", "urls-", "quality-threshold", "decontaminate-match", "decontaminate-common")
-_FINAL = ("tokenizer", "tokens", "why-")
+_FINAL = ("accounts", "tokenizer", "tokens", "why-")
 
 
 def stays(retain: str, stage: str) -> bool:
