@@ -1,6 +1,6 @@
 """Cleaning: firn beside datatrove, from WARC to kept text by FineWeb's rules, pages per second of one core.
 
-    python bench/clean.py [FOLDER] [--repeat 3] [--cross-validate]
+    python bench/clean.py [FOLDER] [--repeat 2] [--cross-validate]
 
 FOLDER holds `warc/wcxb-dev` and `html/dev-ground-truth.jsonl.gz` of the Web Content eXtraction Benchmark's development
 split (default: FIRN_TEST_DATA). Needs datatrove with what its pipeline imports, in an environment of its own:
@@ -280,7 +280,7 @@ def signal_pass(texts: list[str], seconds: float = 5.0) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, nargs="?", default=DATA)
-    parser.add_argument("--repeat", type=int, default=3, metavar="N", help="turns of each side on each file")
+    parser.add_argument("--repeat", type=int, default=2, metavar="N", help="turns of each side on each file")
     parser.add_argument("--cross-validate", action="store_true", help="also F1 of models that have not seen the pages")
     options = parser.parse_args()
     files = sorted((options.folder / "warc/wcxb-dev").glob("*.warc.gz"))
@@ -288,6 +288,7 @@ def main() -> None:
     kinds: dict[str, Callable[[], Any]] = {"firn": Firn, "datatrove": Datatrove}
     sides = {name: Side(kind) for name, kind in kinds.items()}
     texts: dict[str, dict[str, str]] = {name: {} for name in sides}
+    sides["firn"].clean(files[0])  # kernels are loaded at their first use; datatrove's lists are loaded already
     for path in files:
         for name, found in compare(path, len(samples) // len(files), sides, options.repeat).items():
             texts[name] |= found
