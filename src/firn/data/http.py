@@ -12,13 +12,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import brotli  # type: ignore[import-untyped]
+import zstandard
 
 _STATUS = re.compile(rb"HTTP/\d(?:\.\d+)?\s+(\d{3})(?:\s|$)", re.IGNORECASE)
 _CHUNK = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\r\n]{0,1024})?\r?\n")
 _MAX_HEADER = 1 << 20
 _MAX_CODINGS = 4
 _GZIP = b"\x1f\x8b"
+# Zstandard frames, and those that hold nothing of the body (RFC 8878, section 3.1).
+_ZSTD = re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18")
+# The largest window of the coding (RFC 9659, section 3).
+_ZSTD_WINDOW = 8 << 20
 _PIECE = 1 << 14
+# What it inflates to has no bound of its own; four bytes may be a block of 128 KiB.
+_ZSTD_PIECE = 1 << 8
 
 
 class TooLarge(Exception):
@@ -137,6 +144,8 @@ def _uncode(body: bytes, coding: str, limit: int) -> tuple[bytes, bool]:
         return (out, ended) if out or not body else (body, True)
     if coding == "br":
         return _unbrotli(body, limit)
+    if coding == "zstd":
+        return _unzstd(body, limit) if _ZSTD.match(body) else (body, True)
     raise Undecodable(f"content coding {coding[:40]!r}")
 
 
@@ -172,3 +181,24 @@ def _unbrotli(body: bytes, limit: int) -> tuple[bytes, bool]:
     except brotli.error:
         return (bytes(out), False) if out else (body, True)
     return bytes(out), stream.is_finished()
+
+
+def _unzstd(body: bytes, limit: int) -> tuple[bytes, bool]:
+    """Frames after each other, as `_inflate` does."""
+    out, reader = bytearray(), zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
+    frame = reader.decompressobj()
+    at = 0
+    try:
+        while at < len(body):
+            end = at + _ZSTD_PIECE
+            out += frame.decompress(body[at:end])
+            if len(out) > limit:
+                raise TooLarge
+            at = min(end, len(body)) - len(frame.unused_data)
+            if frame.eof:
+                if not _ZSTD.match(body, at):
+                    return bytes(out), True
+                frame = reader.decompressobj()
+    except zstandard.ZstdError:
+        return bytes(out), False
+    return bytes(out), False

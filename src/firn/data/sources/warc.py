@@ -27,6 +27,7 @@ from firn.core.stage import Stage, Task, Work
 from firn.data import charset, extract, http, wacz
 from firn.data.extract import ExtractSettings
 from firn.data.raw import Pattern, Rows, extra, grouping, host_of, path_of, timestamp
+from firn.data.rights import header_opt_outs
 from firn.data.sources.listing import find
 from firn.data.sources.pages import extraction, is_binary
 from firn.data.warc import Record, records
@@ -212,6 +213,7 @@ def _read(rows: Rows, record: Record, address: str, url: str | None, settings: W
             "declared_language": found.language or record.headers.get("warc-identified-content-language"),
             "last_modified": response.headers.get("last-modified"),
             "mime": mime,
+            "opt_out": (*header_opt_outs(response.headers), *found.opt_out) or None,
             "title": found.title,
             "truncated": record.headers.get("warc-truncated") or (None if response.whole else "body"),
         },
@@ -231,4 +233,4 @@ def _response(record: Record, limit: int) -> http.Response:
     return http.Response(200, {"content-type": kind}, block)
 
 
-STAGE = Stage("read", 2, run, libraries=("fastwarc",), ledger=True)
+STAGE = Stage("read", 3, run, libraries=("fastwarc",), ledger=True)
