@@ -79,6 +79,16 @@ def test_it_says_what_the_filter_would(tmp_path: Path) -> None:
     json.dumps(trial.to_json())
 
 
+def test_what_licences_remove_no_bound_brings_back(tmp_path: Path) -> None:
+    recipe = write(tmp_path, licenses={"allow": ["MIT"], "unknown": "remove"})
+    assert clean(recipe, tmp_path / "runs")["pages"][0].counts["out"] == 0
+    trial = try_bounds(recipe, ["gopher.min_words=1", "c4.min_sentences=off"], tmp_path / "runs")
+    pages = [count for count in trial.counts if count.source == "pages"]
+    assert sum(count.documents for count in pages) == 6
+    assert {(count.kept_now, count.kept_then) for count in pages} == {(0, 0)}
+    assert trial.flips == ()
+
+
 def test_samples_say_why_and_show_no_personal_data(tmp_path: Path) -> None:
     recipe = write(tmp_path)
     clean(recipe, tmp_path / "runs")

@@ -15,6 +15,7 @@ from firn.core.errors import FormatError, RecipeError
 from firn.core.schema import DOCUMENT
 from firn.core.settings import Settings
 from firn.core.stage import Stage, Work
+from firn.data.rights import Rights
 
 #: Rules that fit the ledger's bitmap.
 MAX_BOUNDS = 64
@@ -91,6 +92,8 @@ class FilterSettings(Settings):
 
     bounds: tuple[Bound, ...] = Field(default=(), max_length=MAX_BOUNDS)
     """The rules, in order: the first that fails is the one that removes. Bit i of the ledger's bitmap is rule i."""
+    rights: Rights = Rights()
+    """Opt-outs and licences, which come before the rules and have no bit."""
 
 
 def run(work: Work) -> None:
@@ -116,11 +119,15 @@ def run(work: Work) -> None:
     writer, done = work.writer("documents", DOCUMENT), 0
     for batch in work.batches(0, "documents"):
         after = texts.take(batch.num_rows)
+        rights = settings.rights.of(batch)
         edited, cuts = after.column("edited"), after.column("cuts")
         for index, id_ in enumerate(batch.column("id").to_pylist()):
             row = done + index
             if failed[row]:
                 work.ledger.failed(id_, signals.column("error")[row].as_py())
+            elif (rule := rights[index]) is not None:
+                keeps[row] = False
+                work.ledger.removed(id_, rule, rules=bitmaps[row])
             elif not keeps[row]:
                 bound = settings.bounds[first[row]]
                 value = None if bound.among is not None else signals.column(bound.signal)[row].as_py()

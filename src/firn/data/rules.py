@@ -21,6 +21,7 @@ from firn.core.settings import Settings
 from firn.data.filter import MAX_BOUNDS, Bound, FilterSettings, Limit
 from firn.data.measure import MODEL, WORDS, Edit, MeasureSettings, Point
 from firn.data.preset import CitedBound, CitedEdit, LanguageTable, UrlTable, near, read, read_table
+from firn.data.rights import Choice, Licenses, Rights
 from firn.data.signals import FAMILY
 from firn.data.urls import UT1_FILES, UrlSettings
 
@@ -60,6 +61,10 @@ class RulesSettings(Settings):
     """Language -> file or URL of words that documents in it should not hold (firn.data.word_lists)."""
     blocklists: dict[str, str] = Field(default={})
     """URLs that are removed: name -> file, folder in the layout of UT1, or archive of one (firn.data.urls)."""
+    opt_out: Choice = "keep"
+    """What happens to documents whose page says that it is not to be mined (firn.data.rights)."""
+    licenses: Licenses | None = None
+    """Licences that stay, `{allow: [CC-BY-*], unknown: remove}`, or that do not, `{deny: [...], unknown: keep}`."""
 
     @model_validator(mode="after")
     def _known(self) -> RulesSettings:
@@ -121,7 +126,12 @@ class RulesSettings(Settings):
     @cached_property
     def filter(self) -> FilterSettings:
         """Settings of the stage filter."""
-        return FilterSettings(bounds=self.resolve().bounds)
+        return FilterSettings(bounds=self.resolve().bounds, rights=self.rights)
+
+    @property
+    def rights(self) -> Rights:
+        """What happens to opt-outs and licences."""
+        return Rights(opt_out=self.opt_out, licenses=self.licenses)
 
 
 def load(name: str, within: tuple[str, ...] = ()) -> Rules:

@@ -27,7 +27,7 @@ from firn.serve.redact import excerpt
 
 #: Written for a limit: the rule does not hold.
 OFF = "off"
-KEPT, FAILED = -1, -2
+KEPT, FAILED, BY_RIGHTS = -1, -2, -3
 
 
 @dataclass(frozen=True)
@@ -93,11 +93,15 @@ def try_bounds(
     rules: dict[str, Counter[str]] = {"now": Counter(), "then": Counter()}
     for source in recipe.sources:
         now, then = recipe.sources[source].rules.resolve().bounds, changed[source]
-        tally, best = _Tally(), _Smallest(samples)
+        tally, best, rights = _Tally(), _Smallest(samples), recipe.sources[source].rules.rights
         for read, signals in _shards(recipe, source, funnel.get(source, {}).get("read", []), store):
             table = _signals(store, signals, (*now, *then))
             before, after = (_first(table, bounds) for bounds in (now, then))
-            ids = pq.read_table(store.local(read, "documents"), columns=["id"])["id"]
+            documents = pq.read_table(store.local(read, "documents"), columns=["id", "license", "meta"])
+            ids = documents["id"]
+            # Opt-outs and licences remove a document whatever the bounds are.
+            by_rights = np.array([rule is not None for rule in rights.of(documents)], bool)
+            before[by_rights] = after[by_rights] = BY_RIGHTS
             tally.add(table, before, after)
             for key, first, bounds in (("now", before, now), ("then", after, then)):
                 rules[key].update(bounds[i].rule for i in first[first >= 0].tolist())

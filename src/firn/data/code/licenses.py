@@ -15,6 +15,8 @@ from typing import Any
 
 import yaml
 
+from firn.data.rights import holds
+
 #: Largest licence text or metadata that is read, in bytes.
 MAX_BYTES = 256 << 10
 #: Share of a licence's trigrams that a text must hold; names, years and reworded lines take the rest.
@@ -163,13 +165,7 @@ def spelled(said: str | Sequence[Any] | None) -> str | None:
 
 def is_permissive(license: str | None) -> bool:
     """Whether an SPDX expression allows use in nearly any way: of `OR` one part, of `AND` all."""
-    if not license:
-        return False
-    # Who nests them gets the strictest reading: all must be permissive.
-    choices = [re.sub("[()]", "", license).replace(" OR ", " AND ")] if "(" in license else license.split(" OR ")
-    return any(
-        all(part.split(" WITH ")[0].strip() in PERMISSIVE for part in choice.split(" AND ")) for choice in choices
-    )
+    return bool(license) and holds(license or "", lambda part: part.split(" WITH ")[0].strip() in PERMISSIVE)
 
 
 def _identifiers(expression: str) -> list[str]:

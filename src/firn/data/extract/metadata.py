@@ -1,4 +1,4 @@
-"""What a page says of itself: title, author, date, address, language, licence.
+"""What a page says of itself: title, author, date, address, language, licence, opt-outs.
 
 Only declarations are read (meta, link, JSON-LD, microdata, time, byline classes); nothing is guessed from running text.
 """
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from firn.data.extract import dates
 from firn.data.extract.scan import END, KIND, LAST, PARENT, START
 from firn.data.extract.tags import TAGS, TEXT
+from firn.data.rights import opts_out
 
 _ATTRIBUTE = re.compile(r"""([^\s=/>"']+)(?:\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+)))?""")
 _NO_CHARACTER = re.compile(r"&#[0-9]{8,};?")
@@ -89,6 +90,7 @@ class Metadata:
     canonical: str | None
     language: str | None
     license: str | None
+    opt_out: tuple[str, ...]
     kinds: NDArray[np.bool_]
     dates: list[tuple[str, str]]
     late_dates: list[tuple[str, str]]
@@ -156,11 +158,15 @@ def clean(text: str) -> str:
 
 def read_metadata(page: Page, url: str | None) -> Metadata:
     metas: dict[str, str] = {}
+    opt_out: set[str] = set()
     for node in page.all("meta", _MOST_META):
         attributes = page.attributes(node)
         key = attributes.get("property") or attributes.get("name") or attributes.get("itemprop")
         if key and (content := attributes.get("content", "").strip()):
-            metas.setdefault(key.strip().lower(), content)
+            key = key.strip().lower()
+            metas.setdefault(key, content)
+            if opts_out(key, content):
+                opt_out.add(f"html:{key}")
         elif attributes.get("http-equiv", "").lower() == "content-language":
             metas.setdefault("content-language", attributes.get("content", ""))
     links = [
@@ -175,6 +181,7 @@ def read_metadata(page: Page, url: str | None) -> Metadata:
         canonical=_canonical(links, metas, url),
         language=_language(page, metas),
         license=_license(page, links),
+        opt_out=tuple(sorted(opt_out)),
         dates=list(_dates(page, metas, entity, url)),
         late_dates=list(_late_dates(metas, entity)),
         kinds=_kinds(types, metas.get("og:type", "").lower()),

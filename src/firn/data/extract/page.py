@@ -96,6 +96,7 @@ def extract_page(html: str | bytes, settings: ExtractSettings, url: str | None) 
         canonical=said.canonical,
         language=said.language,
         license=said.license,
+        opt_out=said.opt_out,
     )
 
 

@@ -31,7 +31,8 @@ class Extracted:
     text: NFC, lines ended by LF; paragraphs, headings and list items stand apart, table rows are lines of cells joined
     by " | ", code keeps its line breaks, formulas are LaTeX between dollar signs. published: with a time zone.
     date_method: where the date was found. canonical: the URL that the page gives itself. language: BCP 47, as declared.
-    license: URL of a Creative Commons licence that the page links as its own.
+    license: URL of a Creative Commons licence that the page links as its own. opt_out: what in the page says that it is
+    not to be mined (firn.data.rights), as `html:NAME`.
     """
 
     text: str
@@ -42,6 +43,7 @@ class Extracted:
     canonical: str | None = None
     language: str | None = None
     license: str | None = None
+    opt_out: tuple[str, ...] = ()
 
 
 class Refused(Exception):

@@ -190,6 +190,7 @@ def _file(rows: Rows, name: str, stream: BinaryIO, settings: FilesReading) -> No
             "charset": decoded.charset,
             "declared_language": found.language,
             "format": kind,
+            "opt_out": found.opt_out or None,
             "title": found.title,
         },
         published=found.published,
