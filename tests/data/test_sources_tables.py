@@ -22,6 +22,7 @@ from firn.core.errors import InputError
 from firn.core.store import Store
 from firn.data import compressed, read, tables
 from firn.data.extract import ExtractSettings
+from firn.data.fetch import raw
 from firn.data.layouts import LAYOUTS, Fields, columns_of
 from firn.data.sources import FilesSource, fineweb
 from firn.data.sources.fineweb import FinewebSource
@@ -376,10 +377,14 @@ def test_data_sets_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         asked,
     ):
         monkeypatch.setitem(fsspec.config.conf, "hf", {"endpoint": address})
-        documents, ledger = run(tmp_path / "store", FinewebSource(dump="CC-MAIN-2024-10"))
+        source = FinewebSource(dump="CC-MAIN-2024-10")
+        documents, ledger = run(tmp_path / "store", source)
         assert len(documents) == len(ledger) == 4
         assert documents[0]["address"].startswith(f"{folder}/000_0000")
         assert {name for name, _ in asked} == set(held)
+        for document in documents:
+            row = json.loads(raw(document["address"], source).data)
+            assert (row["text"], row["url"]) == (document["text"], document["url"])
         path = f"hf://datasets/HuggingFaceFW/fineweb/{folder}/*.parquet"
         tasks = read.tasks("mine", files(path, layout="fineweb"), ExtractSettings(), None)  # type: ignore[arg-type]
         # The Hub says the hash of a file: none is read to know it.

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firn.serve.redact import excerpt, redact
+from firn.serve.redact import excerpt, locator, redact
 
 
 @pytest.mark.parametrize(
@@ -85,3 +85,13 @@ def test_recall_on_synthetic_people(shared_data: Callable[[str], Path]) -> None:
     recall = {kind: sum(hits) / len(hits) for kind, hits in found.items()}
     for kind, least in {"EMAIL_ADDRESS": 1.0, "CREDIT_CARD": 1.0, "IP_ADDRESS": 1.0, "PHONE_NUMBER": 0.7}.items():
         assert recall[kind] >= least, f"{kind}: {recall[kind]:.2f}"
+
+
+def test_addresses_stay_whole_but_for_a_login_and_what_hides() -> None:
+    warc = (
+        "crawl-data/CC-MAIN-2024-22/segments/1715971057216.39/warc/CC-MAIN-20240517233122-20240518023122-00001.warc.gz"
+    )
+    commit = f"repo#commit={'1f0e' * 10},path=src/m.py"
+    for address in (f"{warc}#bytes=1234-5678", f"https://data.commoncrawl.org/{warc}, bytes=0-9", commit):
+        assert locator(address) == address
+    assert locator("https://jane:secret@example.org/a\u202e.txt") == "https://[login]@example.org/a.txt"

@@ -27,7 +27,7 @@ from firn.run.graph import Shards
 from firn.run.partway import partway
 from firn.run.recipe import Recipe
 from firn.serve.numbers import count, size
-from firn.serve.redact import excerpt, shown, visible
+from firn.serve.redact import excerpt, locator, shown, visible
 
 #: Kinds of errors that are told apart, per source.
 _KINDS = 20
@@ -282,7 +282,7 @@ def document(store: Store, source: str, manifest: Manifest, row: int, characters
         id=found["id"].hex(),
         source=source,
         url=None if found["url"] is None else shown(found["url"]),
-        address=shown(found["address"]),
+        address=locator(found["address"]),
         published=published.isoformat() if published else None,
         date_method=found["date_method"],
         language=found["language"],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from firn.run.examples import row_of
 from firn.run.folder import RunFolder
 from firn.run.looking import Chapter, latest, why
 from firn.run.recipe import Recipe
-from firn.serve.redact import escaped, excerpt, shown, visible
+from firn.serve.redact import escaped, excerpt, locator, shown, visible
 from firn.tokens import tokenizer
 from firn.tokens.encode import SPLITS
 
@@ -61,7 +61,8 @@ class Tokens:
 
 @dataclass(frozen=True)
 class Life:
-    """A document's life. Texts are excerpts: personal data is replaced and control characters are spelled out.
+    """A document's life. Texts are excerpts: personal data is replaced and control characters are spelled out. Addresses
+    stand whole, so that they can be asked for again.
 
     raw: its raw record, fetched again; raw_error: why it could not be. about: what the document knows of itself. text:
     as it was extracted; left: as it left the last stage, where that is another. missing: what was let go (`retain`).
@@ -114,9 +115,9 @@ def show(
     return Life(
         query=query,
         source=first.source,
-        address=shown(address),
+        address=locator(address),
         raw=escaped(raw.data, characters) if raw else None,
-        raw_where=shown(raw.where) if raw else None,
+        raw_where=locator(raw.where) if raw else None,
         raw_bytes=len(raw.data) if raw else None,
         raw_error=raw_error,
         about=_about(last or row),
@@ -171,10 +172,10 @@ def _by_address(folder: RunFolder, address: str) -> Chapter | None:
 def _safe(chapters: Sequence[Chapter]) -> list[Chapter]:
     """Chapters without personal data in what they say."""
 
-    def said(text: str | None) -> str | None:
-        return None if text is None else shown(text)
+    def said(text: str | None, fit: Callable[[str], str] = shown) -> str | None:
+        return None if text is None else fit(text)
 
-    return [replace(c, url=said(c.url), address=said(c.address), error=said(c.error)) for c in chapters]
+    return [replace(c, url=said(c.url), address=said(c.address, locator), error=said(c.error)) for c in chapters]
 
 
 def _excerpt(text: str, characters: int) -> str:
@@ -188,7 +189,8 @@ def _about(row: Mapping[str, Any] | None) -> dict[str, Any]:
     for name in _OWN[1:]:
         value = row[name]
         value = value.isoformat() if hasattr(value, "isoformat") else value
-        about[name] = shown(value) if isinstance(value, str) else value
+        fit = locator if name == "address" else shown
+        about[name] = fit(value) if isinstance(value, str) else value
     if row["language"]:
         about["language"] = row["language"]
         about["language_score"] = row["language_score"]

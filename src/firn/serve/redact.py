@@ -65,6 +65,12 @@ def shown(text: object) -> str:
     return redact(visible(str(text)))
 
 
+def locator(address: str) -> str:
+    """An address as it can be asked for again: whole but for `visible`, and for the login of a URL. Its hashes, dates
+    and offsets are no secrets."""
+    return _USER_AT_HOST.sub("[login]@", visible(address))
+
+
 def excerpt(text: str, characters: int) -> str:
     """The beginning of `text`, redacted, of at most `characters` characters; an ellipsis where it was cut."""
     # Redacted before it is cut, with room to spare, so that no address is left half.
