@@ -152,10 +152,21 @@ def test_what_is_cut_is_shown_between_its_neighbours_without_personal_data() -> 
     assert (_around(far, len(far) - 3, len(far)) or ("?", "", ""))[0] == ""
 
 
-def test_torch_is_not_needed(raw: Path) -> None:
+@pytest.mark.parametrize(
+    "verb",
+    [
+        ["clean", "tiny.yaml", "--quiet"],
+        ["collect", "tiny.yaml", "--sample", "1"],
+        ["why", "https://site0.example/page0"],
+        ["show", "https://site0.example/page0"],
+    ],
+    ids=lambda verb: verb[0],
+)
+def test_torch_is_not_needed(raw: Path, verb: list[str]) -> None:
     program = (
         "import sys; from firn.cli.main import execute;"
-        f"code = execute(['clean', {str(raw / 'tiny.yaml')!r}, '--runs', {str(raw / 'runs')!r}, '--quiet']);"
-        "sys.exit(code or 'torch' in sys.modules)"
+        f"code = execute([*{verb!r}, '--runs', 'runs']); sys.exit(code or 'torch' in sys.modules)"
     )
-    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+    assert (
+        subprocess.run([sys.executable, "-c", program], cwd=raw, check=False, stdout=subprocess.DEVNULL).returncode == 0
+    )

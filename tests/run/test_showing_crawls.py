@@ -14,7 +14,6 @@ from firn.run.showing import raw_of, show
 sys.path.insert(0, str(Path(__file__).parents[1] / "data" / "sources"))
 from cc_server import CRAWL, make, serving
 
-
 RECIPE = """
 name: mine
 sources:

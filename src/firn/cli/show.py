@@ -4,23 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from firn.cli.tables import console, grid
-from firn.run.gc import Collected
-from firn.run.looking import BatchPart, Chapter
-from firn.run.pipeline import Outcome
-from firn.run.planning import Forecast
-from firn.run.rules_try import Trial
-from firn.run.status import RunStatus
 from firn.serve.numbers import count, duration, flops, share, size
 from firn.serve.page import Flow, Rung, Share
 from firn.serve.redact import visible
-from firn.study.compare import Comparison
+
+if TYPE_CHECKING:  # several need torch, which some verbs do not
+    from firn.run.gc import Collected
+    from firn.run.looking import BatchPart, Chapter
+    from firn.run.pipeline import Outcome
+    from firn.run.planning import Forecast
+    from firn.run.rules_try import Trial
+    from firn.run.status import RunStatus
+    from firn.study.compare import Comparison
 
 _REASONS = 3
 

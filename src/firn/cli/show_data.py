@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.text import Text
 
+from firn.cli.show import story
 from firn.cli.tables import console, grid
 from firn.run.cleaning import Cleaned
 from firn.run.collecting import Collected, Document, sources_table
@@ -17,7 +18,7 @@ from firn.serve.cleaning import Amount, Part
 from firn.serve.numbers import count, duration, share, size
 
 if TYPE_CHECKING:
-    from firn.run.showing import Life  # needs torch, which collecting and cleaning do not
+    from firn.run.showing import Life  # needs what fetches records again
 
 _LOSSES, _PARTS, _ITEMS, _HOLDERS = 8, 12, 20, 5
 
@@ -130,8 +131,6 @@ def _parts(out: Console, title: str, parts: Sequence[Part], tokens: str) -> None
 
 def life(found: Life, all_signals: bool) -> None:
     """A document's life."""
-    from firn.cli.show import story
-
     out = console()
     _heading(out, "Raw record", found.raw_where or found.address)
     if found.raw is not None:

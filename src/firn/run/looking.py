@@ -12,7 +12,6 @@ from firn.core.progress import Progress
 from firn.core.store import Manifest
 from firn.run.folder import RecordingEngine, RunFolder, every
 from firn.run.funnel import LEDGERS
-from firn.run.training import opened
 from firn.serve.redact import excerpt
 from firn.tokens.batch import batch as read_batch
 from firn.tokens.batch import documents_in
@@ -118,6 +117,8 @@ def batch(run: str | Path, step: int, runs: str | Path = "runs", *, characters: 
 
     Personal data in excerpts is replaced. Raises RecipeError for a step beyond the plan.
     """
+    from firn.run.training import opened  # needs torch, which `why` does not
+
     folder = RunFolder.open(run, runs)
     corpus, plan, skipped = opened(folder)
     drawn = read_batch(corpus, plan, step, skipped=skipped)

@@ -61,8 +61,8 @@ class Tokens:
 
 @dataclass(frozen=True)
 class Life:
-    """A document's life. Texts are excerpts: personal data is replaced and control characters are spelled out. Addresses
-    stand whole, so that they can be asked for again.
+    """A document's life. Texts are excerpts: personal data is replaced and control characters are spelled out.
+    Addresses stand whole, so that they can be asked for again.
 
     raw: its raw record, fetched again; raw_error: why it could not be. about: what the document knows of itself. text:
     as it was extracted; left: as it left the last stage, where that is another. missing: what was let go (`retain`).
