@@ -44,3 +44,13 @@ def test_the_recipe_for_an_encoder_is_read() -> None:
     recipe = load(ROOT / "recipes" / "masked.yaml")
     assert recipe.train.objective == "masked"
     assert recipe.tokenizer.special_tokens[-1] == "<|mask|>"
+
+
+def test_every_page_is_linked_from_the_readme_and_the_contents() -> None:
+    pages = set((ROOT / "docs").rglob("*.md")) - {ROOT / "docs" / "README.md"}
+    for name in ("README.md", "docs/README.md"):
+        file = ROOT / name
+        links = re.findall(r"\]\(([^)#:]+)\)", file.read_text())
+        targets = {(file.parent / link).resolve() for link in links}
+        assert all(target.exists() for target in targets)
+        assert pages <= targets
