@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from firn.core.errors import InputError
+from firn.core.errors import InputError, StoreError
 from firn.core.store import Store
 from firn.run.accounts import TOKENS_PER_WORD
 from firn.run.cleaning import clean
@@ -150,6 +151,23 @@ def test_what_is_cut_is_shown_between_its_neighbours_without_personal_data() -> 
     # What begins far away is not shown from its middle.
     far = b"x" * 1000 + b" 030 123456 cut"
     assert (_around(far, len(far) - 3, len(far)) or ("?", "", ""))[0] == ""
+
+
+@pytest.mark.parametrize("verb", [collect, clean])
+def test_what_does_not_fit_on_the_disk_is_refused_before_anything_is_read(
+    tmp_path: Path, verb: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe, runs = load(make(tmp_path)), tmp_path / "runs"
+    with monkeypatch.context() as full:
+        full.setattr("firn.core.disk.free_bytes", lambda store: 1000)
+        with pytest.raises(StoreError, match=r"the disk has 0\.0 GB left"):
+            verb(recipe, runs, mode="quiet")
+    assert RunFolder.open("tiny", runs).state["status"] == "failed"
+    assert not list((runs / "store").rglob("*.parquet"))
+    verb(recipe, runs, mode="quiet")
+    # What is there already needs no room.
+    monkeypatch.setattr("firn.core.disk.free_bytes", lambda store: 0)
+    verb(recipe, runs, mode="quiet")
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from firn.core.disk import require_room
 from firn.core.progress import Mode
 from firn.core.store import Manifest
 from firn.run import accounts, data_page, graph
 from firn.run.exporting import Exported, Kind, export
 from firn.run.folder import Tally
 from firn.run.funnel import flows
+from firn.run.lookahead import bytes_written
 from firn.run.partway import partway
 from firn.run.recipe import Recipe
 from firn.serve import report
@@ -56,6 +58,7 @@ def clean(
     """
     progress = Tally(mode)
     with partway(recipe, runs, "cleaned", progress, workers) as part:
+        require_room(part.engine.store, bytes_written(recipe, part.engine.store, graph.clean))
         part.shards = graph.clean(recipe, part.engine)
         accounts.take(part.engine, part.shards)
     folder, last = part.folder, {source: graph.last(stages) for source, stages in part.shards.items()}

@@ -18,12 +18,14 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
+from firn.core.disk import require_room
 from firn.core.hashing import fingerprint, hash64
 from firn.core.progress import Mode, Progress
 from firn.core.store import Manifest, Store
 from firn.run import graph
 from firn.run.examples import ids_of, row_of
 from firn.run.graph import Shards
+from firn.run.lookahead import bytes_written
 from firn.run.partway import partway
 from firn.run.recipe import Recipe
 from firn.serve.numbers import count, size
@@ -132,6 +134,7 @@ def collect(
     """
     display, started = Display(mode), time.monotonic()
     with partway(recipe, runs, "collected", display, workers) as part:
+        require_room(part.engine.store, bytes_written(recipe, part.engine.store, graph.collect))
         part.shards = graph.collect(recipe, part.engine)
     store = part.folder.store
     tallies = [_tally(store, source, stages["read"], display.made) for source, stages in part.shards.items()]
