@@ -83,18 +83,36 @@ def _holds(text: NDArray[np.uint8], start: int, end: int, phrases: NDArray[np.ui
 
 
 @helper
-def _words(classes: NDArray[np.uint16], start: int, end: int) -> tuple[int, int]:
-    """Words of bytes start to end, and characters of the longest."""
-    words, length, longest = 0, 0, 0
+def _words(classes: NDArray[np.uint16], start: int, end: int, limit: int) -> int:
+    """Words of bytes start to end; no more than `limit` are counted."""
+    words, within = 0, False
+    for at in range(start, end):
+        kind = classes[at]
+        if kind & INNER == 0:  # bytes within a character do not begin a word
+            space = kind & SPACE != 0
+            if not space and not within:
+                words += 1
+                if words >= limit:
+                    break
+            within = not space
+    return words
+
+
+@helper
+def _has_long_word(classes: NDArray[np.uint16], start: int, end: int, limit: int) -> bool:
+    """Whether bytes start to end hold a word of more than `limit` characters."""
+    if end - start <= limit:  # so it is with nearly every line
+        return False
+    length = 0
     for at in range(start, end):
         kind = classes[at]
         if kind & SPACE != 0:
             length = 0
-        elif kind & INNER == 0:  # bytes within a character neither begin a word nor lengthen it
-            words += length == 0
+        elif kind & INNER == 0:
             length += 1
-            longest = max(longest, length)
-    return words, longest
+            if length > limit:
+                return True
+    return False
 
 
 @helper
@@ -146,7 +164,7 @@ def _drops(
     if code in (_PHRASE, _PHRASE_PARAGRAPH):
         return _holds(text, start, end, phrases, ends)
     if code == _SHORT_PHRASE:
-        return _words(classes, start, end)[0] <= limit and _holds(text, start, end, phrases, ends)
+        return _words(classes, start, end, limit + 1) <= limit and _holds(text, start, end, phrases, ends)
     if code == _COUNTER:
         return _is_counter(text, classes, start, end, phrases, ends)
     if code == _NO_TERMINAL:
@@ -164,9 +182,9 @@ def _drops(
                 digits += kind & DIGIT != 0
                 others += kind & (DIGIT | SPACE) == 0
         return 100 * upper > limit * count if code == _UPPERCASE else digits > 0 and others == 0
-    words, longest = _words(classes, start, end)
     if code == _LONG_WORD:
-        return longest > limit
+        return _has_long_word(classes, start, end, limit)
+    words = _words(classes, start, end, max(limit, 1))
     return words < limit and (words > 0 or code != _FEW_WORDS_NOT_BLANK)
 
 
@@ -254,11 +272,11 @@ def _citation_end(text: NDArray[np.uint8], at: int, phrases: NDArray[np.uint8], 
 @helper
 def _strip(text: NDArray[np.uint8], classes: NDArray[np.uint16], start: int, end: int, marks: NDArray[np.uint8]) -> int:
     """Mark the white space at both ends of bytes start to end; returns how many bytes."""
-    count, first, last = 0, end, start
-    for at in range(start, end):
-        if classes[at] & (SPACE | INNER) == 0:
-            first = min(first, at)
-            last = at
+    count, first, last = 0, start, end - 1
+    while first < end and classes[first] & (SPACE | INNER) != 0:
+        first += 1
+    while last > first and classes[last] & (SPACE | INNER) != 0:
+        last -= 1
     for at in range(start, first):
         marks[at] = 1
         count += 1
@@ -319,7 +337,7 @@ def mark(
         if code == _STRIP_LINES:
             count += _strip(text, classes, start, end, marks)
         elif code in (_CUT, _CUT_START, _CUT_END):
-            if _words(classes, start, end)[0] <= limit:
+            if _words(classes, start, end, limit + 1) <= limit:
                 count += _mark_phrases(text, classes, start, end, code, phrases, ends, marks)
         elif _drops(text, classes, start, end, code, limit, phrases, ends):
             for at in range(start, next_start):

@@ -43,6 +43,7 @@ from firn.data.words import classify
 
 _WITH_PHRASES = frozenset(name for name in CODES if "phrase" in name or name == "drop_lines.counter")
 
+_PLACES = np.arange(1 << 16, dtype=np.int32)
 _CITATION_WORDS = (b"edit]", b"citation needed]")
 
 
@@ -58,9 +59,11 @@ class Draft:
         self.context = context or Context()
         self._size = text.size
         self._view: View | None = None  # of the text as it stands, once asked for
+        self._lower: bytes | None = None  # likewise, in lower case
         # Of each byte left: its place in the original text, -1 where an edit wrote it; None while nothing is cut.
         self._origin: NDArray[np.int32] | None = None
-        self._cut_by = np.empty(0, np.int8)  # of each original byte: 0, or 1 + the number of the edit that cut it
+        # Of each original byte: 0, or 1 + the number of the edit that cut it; between two bytes 0.
+        self._labels = np.empty(0, np.int8)
 
     @property
     def changed(self) -> bool:
@@ -83,7 +86,7 @@ class Draft:
             if b"[" not in self.text.tobytes():
                 return
         elif name in _WITH_PHRASES:  # mostly there is none in all the text, which C's search finds out sooner
-            lower = self.text.tobytes().lower()
+            lower = self._lower = self._lower or self.text.tobytes().lower()
             phrases = tuple(phrase for phrase in phrases if phrase in lower)
             if not phrases:
                 return
@@ -96,15 +99,16 @@ class Draft:
             count = mark(self.text, self.classes, CODES[name], limit, *_joined(phrases), marks)
         if count:
             origin = self._begin()
-            left = cut(self.text, self.classes, origin, self._cut_by, marks, number + 1)
+            left = cut(self.text, self.classes, origin, self._labels[1:-1], marks, number + 1)
             self.text, self.classes, self._origin = self.text[:left], self.classes[:left], origin[:left]
 
     def _begin(self) -> NDArray[np.int32]:
         """The origin of each byte, made where there is none yet; the text may be written to from here on."""
-        self._view = None
+        self._view = self._lower = None
         if self._origin is None:
-            self.text = self.text.copy()
-            self._origin, self._cut_by = np.arange(self._size, dtype=np.int32), np.zeros(self._size, np.int8)
+            self.text, self._labels = self.text.copy(), np.zeros(self._size + 2, np.int8)
+            few = self._size <= _PLACES.size  # and quicker copied than counted
+            self._origin = _PLACES[: self._size].copy() if few else np.arange(self._size, dtype=np.int32)
         return self._origin
 
     def _repair(self, number: int) -> None:
@@ -117,7 +121,7 @@ class Draft:
         origin, texts, origins, done = self._begin(), [], [], 0
         for start, end, right in found:
             of = origin[start:end]
-            self._cut_by[of[of >= 0]] = number + 1
+            self._labels[1 + of[of >= 0]] = number + 1
             texts += [self.text[done:start], np.frombuffer(right, np.uint8)]
             origins += [origin[done:start], np.full(len(right), -1, np.int32)]
             done = end
@@ -127,12 +131,12 @@ class Draft:
 
     def cuts(self) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int8]]:
         """Starts and ends (bytes of the original text) and edit numbers of the spans that were cut, in order."""
-        labels = np.concatenate(([0], self._cut_by, [0])).astype(np.int8)
-        borders = np.flatnonzero(labels[1:] != labels[:-1]).astype(np.int32)
+        labels = self._labels
+        borders = np.flatnonzero(labels[1:] != labels[:-1])  # where a span begins or ends, or one follows on another
         label = labels[borders + 1]
-        starts, ends = borders[:-1], borders[1:]
-        inside = label[:-1] > 0
-        return starts[inside], ends[inside], (label[:-1][inside] - 1).astype(np.int8)
+        inside = np.flatnonzero(label)  # the last border leads out of a span
+        starts, ends = borders[inside], borders[inside + 1]
+        return starts.astype(np.int32), ends.astype(np.int32), label[inside] - np.int8(1)
 
 
 @cache

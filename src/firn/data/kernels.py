@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from firn.data import characters
 from firn.data.characters import DIGIT, INNER, LETTER, PUNCTUATION, SPACE, TERMINAL
 from firn.data.compiled import CLASSES, TEXT, helper, kernel
-from firn.data.kernels_repeats import met, newlines, ratio, table
+from firn.data.kernels_repeats import measure_duplicates, measure_ngrams, met, newlines, ratio, table
 from firn.data.signals import FAMILIES, STOP_ENGLISH
 from firn.data.words import FIRST, classify, mix, split
 
@@ -56,6 +56,7 @@ class View:
         self.text = text
         self.classes = classify(text, characters.classes()) if classes is None else classes
         self.context = context or Context()
+        self.measured: dict[str, NDArray[np.float64]] = {}  # family -> its signals
 
     @cached_property
     def tokens(self) -> Tokens:
@@ -77,13 +78,12 @@ class View:
 
 def measure(view: View, families: tuple[str, ...]) -> NDArray[np.float64]:
     """The signals of these families, in the order of `signals.FAMILIES`: float64 [signals]."""
-    values = np.zeros(sum(len(FAMILIES[family]) for family in families))
-    at = 0
+    found = view.measured
     for family in families:
-        out = values[at : at + len(FAMILIES[family])]
-        at += out.size
-        _measures(family)(view, out)
-    return values
+        if family not in found:  # points between which nothing was cut see the same
+            found[family] = np.zeros(len(FAMILIES[family]))
+            _measures(family)(view, found[family])
+    return np.concatenate([found[family] for family in families])
 
 
 @cache
@@ -95,20 +95,18 @@ def _measures(family: str) -> Callable[[View, NDArray[np.float64]], None]:
         return lambda view, out: measure_words(view.text, *view.tokens, first_tokens(STOP_ENGLISH), out)
     if family == "lines":
         return lambda view, out: measure_lines(view.text, view.classes, out)
-    if family in ("duplicates", "ngrams", "duplicates_all", "ngrams_all", "grouped_ngrams"):
-        from firn.data import kernels_repeats as repeats
+    if family in ("duplicates_all", "ngrams_all"):
+        from firn.data import kernels_copies as copies
 
-        def ngrams(tokens: Tokens, view: View, out: NDArray[np.float64]) -> None:
-            repeats.measure_ngrams(tokens[0], tokens[1], view.characters, out)
-
-        by_family: dict[str, Callable[[View, NDArray[np.float64]], None]] = {
-            "duplicates": lambda view, out: repeats.measure_duplicates(view.text, view.classes, out),
-            "duplicates_all": lambda view, out: repeats.measure_duplicates_all(view.text, view.classes, out),
-            "ngrams": lambda view, out: ngrams(view.tokens, view, out),
-            "ngrams_all": lambda view, out: repeats.measure_ngrams_all(*view.tokens, out),
-            "grouped_ngrams": lambda view, out: ngrams(view.grouped, view, out),
-        }
-        return by_family[family]
+        if family == "duplicates_all":
+            return lambda view, out: copies.measure_duplicates_all(view.text, view.classes, out)
+        return lambda view, out: copies.measure_ngrams_all(*view.tokens, out)
+    if family == "duplicates":
+        return lambda view, out: measure_duplicates(view.text, view.classes, out)
+    if family == "ngrams":
+        return lambda view, out: measure_ngrams(*view.tokens[:2], view.characters, out)
+    if family == "grouped_ngrams":
+        return lambda view, out: measure_ngrams(*view.grouped[:2], view.characters, out)
     if family == "grouped_words":
         from firn.data import grouping
 
@@ -164,9 +162,10 @@ def measure_characters(
         count += kind & INNER == 0
         alphanumeric += kind & (LETTER | DIGIT) != 0
         curly += text[at] == 0x7B
-        if text[at] | 0x20 == phrase[0] and at + phrase.size <= text.size:
+    for at in range(text.size - phrase.size + 1):
+        if text[at] | 0x20 == phrase[0] and text[at + 1] | 0x20 == phrase[1]:
             same = True
-            for offset in range(phrase.size):
+            for offset in range(2, phrase.size):
                 byte = text[at + offset]
                 same = same and (byte | 0x20 if byte >= 0x40 else byte) == phrase[offset]
             lorem += same

@@ -6,7 +6,7 @@ import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
-from firn.data.characters import DIGIT, INNER, LETTER, SPACE
+from firn.data.characters import INNER, SPACE
 from firn.data.compiled import CLASSES, TEXT, helper, kernel
 from firn.data.words import mix
 
@@ -14,7 +14,7 @@ _BASIS = np.uint64(0xCBF29CE484222325)
 _PRIME = np.uint64(0x100000001B3)
 _NGRAM = np.uint64(0x9E3779B97F4A7C15)  # base of the polynomial over token hashes, odd
 _OUT = types.float64[::1]
-_HASHES, _LENGTHS, _KINDS = types.uint64[::1], types.int32[::1], types.uint16[::1]
+_HASHES, _LENGTHS = types.uint64[::1], types.int32[::1]
 
 
 @helper
@@ -62,7 +62,7 @@ def newlines(text: NDArray[np.uint8]) -> int:
 
 
 @helper
-def _content(text: NDArray[np.uint8], classes: NDArray[np.uint16]) -> tuple[int, int, int]:
+def content(text: NDArray[np.uint8], classes: NDArray[np.uint16]) -> tuple[int, int, int]:
     """Characters of the text, and where it begins and ends without white space at its ends (-1, 0 where all is)."""
     total, begin, end = 0, -1, 0
     for at in range(text.size):
@@ -77,7 +77,7 @@ def _content(text: NDArray[np.uint8], classes: NDArray[np.uint16]) -> tuple[int,
 
 
 @helper
-def _segments(
+def segments(
     text: NDArray[np.uint8], classes: NDArray[np.uint16], start: int, stop: int, breaks: int
 ) -> tuple[NDArray[np.uint64], NDArray[np.int32], int]:
     """Hash and characters of each stretch of bytes start to stop between `breaks` newlines or more, and how many.
@@ -119,46 +119,22 @@ def _repeats(
     out[0], out[1] = ratio(repeats, count), ratio(repeated, total)
 
 
-@helper
-def _copies(hashes: NDArray[np.uint64], lengths: NDArray[np.int32], count: int, out: NDArray[np.float64]) -> None:
-    """Those of the first `count` that occur more than once: out[0] their share, out[1] their characters' share."""
-    keys, copies, copied, total = table(count), 0, 0, 0
-    firsts = np.empty(keys.size, np.int32)  # of each key: its first place, -1 once that is counted
-    for index in range(count):
-        total += lengths[index]
-        key = hashes[index] | np.uint64(1)
-        slot = slot_of(keys, key)
-        if keys[slot] == 0:
-            keys[slot], firsts[slot] = key, index
-            continue
-        if firsts[slot] >= 0:
-            copies, copied, firsts[slot] = copies + 1, copied + lengths[firsts[slot]], -1
-        copies, copied = copies + 1, copied + lengths[index]
-    out[0], out[1] = ratio(copies, count), ratio(copied, total)
-
-
 @kernel(TEXT, CLASSES, _OUT)
 def measure_duplicates(text: NDArray[np.uint8], classes: NDArray[np.uint16], out: NDArray[np.float64]) -> None:
     """Family `duplicates`."""
-    total, begin, end = _content(text, classes)
-    hashes, lengths, count = _segments(text, classes, 0, text.size, 1)
+    total, begin, end = content(text, classes)
+    hashes, lengths, count = segments(text, classes, 0, text.size, 1)
     _repeats(hashes, lengths, count, total, out[:2])
-    hashes, lengths, count = _segments(text, classes, max(begin, 0), end, 2)
+    out[2:] = 0
+    starts_line = begin <= 0 or text[begin - 1] == 0x0A
+    if out[0] == 0 and starts_line and (end == text.size or text[end] == 0x0A):
+        return  # a paragraph of whole lines is not repeated where no line is
+    hashes, lengths, count = segments(text, classes, max(begin, 0), end, 2)
     _repeats(hashes, lengths, count, total, out[2:])
 
 
-@kernel(TEXT, CLASSES, _OUT)
-def measure_duplicates_all(text: NDArray[np.uint8], classes: NDArray[np.uint16], out: NDArray[np.float64]) -> None:
-    """Family `duplicates_all`."""
-    _, begin, end = _content(text, classes)
-    hashes, lengths, count = _segments(text, classes, 0, text.size, 1)
-    _copies(hashes, lengths, count, out[:2])
-    hashes, lengths, count = _segments(text, classes, max(begin, 0), end, 2)
-    _copies(hashes, lengths, count, out[2:])
-
-
 @helper
-def _sums(lengths: NDArray[np.int32]) -> NDArray[np.int64]:
+def sums_of(lengths: NDArray[np.int32]) -> NDArray[np.int64]:
     """Characters of the tokens before each, and of all."""
     sums = np.zeros(lengths.size + 1, np.int64)
     for token in range(lengths.size):
@@ -167,7 +143,7 @@ def _sums(lengths: NDArray[np.int32]) -> NDArray[np.int64]:
 
 
 @helper
-def _roll(hashes: NDArray[np.uint64], n: int, out: NDArray[np.uint64]) -> int:
+def roll(hashes: NDArray[np.uint64], n: int, out: NDArray[np.uint64]) -> int:
     """An odd key per n-gram, in order: H = h0 * B^(n-1) + ... + h(n-1) modulo 2^64, sliding. Returns how many."""
     count = hashes.size - n + 1
     power = np.uint64(1)
@@ -189,11 +165,12 @@ def measure_ngrams(
     hashes: NDArray[np.uint64], lengths: NDArray[np.int32], total: float, out: NDArray[np.float64]
 ) -> None:
     """Family `ngrams`. total: characters of the text."""
-    sums, keys = _sums(lengths), np.empty(hashes.size, np.uint64)
+    sums, keys = sums_of(lengths), np.empty(hashes.size, np.uint64)
     seen = table(hashes.size)
     counts, firsts = np.empty(seen.size, np.int32), np.empty(seen.size, np.int32)
+    out[:] = 0
     for n in range(2, 11):
-        ngrams = _roll(hashes, n, keys)
+        ngrams = roll(hashes, n, keys)
         seen[:] = 0
         best, best_first = np.int32(0), np.int32(0)
         repeated, free = 0, 0
@@ -209,43 +186,7 @@ def measure_ngrams(
             counts[slot] += 1
             if counts[slot] > best or (counts[slot] == best and firsts[slot] < best_first):
                 best, best_first = counts[slot], firsts[slot]
-        out[n - 2] = 0
-        if n > 4:
-            out[n - 2] = ratio(repeated, total)
-        elif best > 1:
-            out[n - 2] = ratio((sums[best_first + n] - sums[best_first] + n - 1) * best, total)
-
-
-@kernel(_HASHES, _LENGTHS, _KINDS, _OUT)
-def measure_ngrams_all(
-    hashes: NDArray[np.uint64], lengths: NDArray[np.int32], kinds: NDArray[np.uint16], out: NDArray[np.float64]
-) -> None:
-    """Family `ngrams_all`, from the tokens, of which symbols are left out."""
-    words, sizes, count = np.empty(hashes.size, np.uint64), np.empty(hashes.size, np.int32), 0
-    for token in range(hashes.size):
-        if kinds[token] & (LETTER | DIGIT) != 0:
-            words[count], sizes[count], count = hashes[token], lengths[token], count + 1
-    words, sizes = words[:count], sizes[:count]
-    sums, keys = _sums(sizes), np.empty(count, np.uint64)
-    seen = table(count)
-    counts = np.empty(seen.size, np.int32)
-    for n in range(2, 11):
-        ngrams = _roll(words, n, keys)
-        seen[:] = 0
-        best = 0
-        for word in range(ngrams):
-            slot = slot_of(seen, keys[word])
-            if seen[slot] == 0:
-                seen[slot], counts[slot] = keys[word], 0
-            counts[slot] += 1
-            best = max(best, counts[slot])
-        longest, covered, free = 0, 0, 0
-        if best > 1:
-            for word in range(ngrams):
-                times = counts[slot_of(seen, keys[word])]
-                if times == best:
-                    longest = max(longest, int(sums[word + n] - sums[word]))
-                if times > 1:
-                    covered += int(sums[word + n] - sums[max(word, free)])
-                    free = word + n
-        out[n - 2] = ratio(longest * best if n <= 4 else covered, sums[count])
+        if best <= 1 and repeated == 0:  # nor does anything longer occur twice
+            break
+        length = sums[best_first + n] - sums[best_first] + n - 1
+        out[n - 2] = ratio(length * best if n <= 4 else repeated, total)
