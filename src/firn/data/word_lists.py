@@ -39,6 +39,15 @@ def _count(tokens: NDArray[np.uint64], phrases: NDArray[np.uint64], longest: int
     return found
 
 
+@kernel(_HASHES)
+def _phrase(tokens: NDArray[np.uint64]) -> np.uint64:
+    """The hash of a run of tokens, as `_count` makes it."""
+    rolling = np.uint64(0)
+    for token in tokens:
+        rolling = mix(rolling * _NGRAM + token)
+    return rolling
+
+
 class WordList:
     """One language's list."""
 
@@ -51,10 +60,7 @@ class WordList:
             if phrase and all(table[min(ord(c), characters.SIZE - 1)] & ALONE for c in phrase):
                 anywhere.add(phrase.encode())
             elif 0 < tokens.size <= _LONGEST:
-                rolling = 0
-                for token in tokens.tolist():
-                    rolling = int(mix(np.uint64((rolling * int(_NGRAM) + token) % 2**64)))
-                hashes.add(rolling)
+                hashes.add(int(_phrase(tokens)))
                 self._longest = max(self._longest, tokens.size)
         self._hashes = np.array(sorted(hashes), np.uint64)
         self._anywhere = sorted(anywhere)
