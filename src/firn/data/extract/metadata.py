@@ -23,7 +23,6 @@ from firn.data.rights import opts_out
 
 _ATTRIBUTE = re.compile(r"""([^\s=/>"']+)(?:\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+)))?""")
 _NO_CHARACTER = re.compile(r"&#[0-9]{8,};?")
-_SPACES = re.compile(r"\s+")
 _LICENSE = re.compile(
     r"(?:https?:)?//(?:www\.)?(creativecommons\.org/(?:licenses|publicdomain)/[a-z+-]+(?:/\d\.\d)?)", re.I
 )
@@ -153,7 +152,7 @@ def unescape(text: str) -> str:
 
 def clean(text: str) -> str:
     """Character references read, white space collapsed."""
-    return _SPACES.sub(" ", unescape(text)).strip()
+    return " ".join(unescape(text).split())
 
 
 def read_metadata(page: Page, url: str | None) -> Metadata:
