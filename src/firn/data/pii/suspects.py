@@ -47,19 +47,15 @@ def _note(
     kind: int,
     start: int,
     end: int,
-) -> tuple[NDArray[np.int64], int]:
-    """Write a window down, as part of the latest of its kind where they overlap."""
+) -> int:
+    """Write a window down, as part of the latest of its kind where they overlap. Returns how many windows there are."""
     before = latest[kind]
     if before >= 0 and found[before, 1] >= start:
         found[before, 1] = max(found[before, 1], end)
-        return found, count
-    if count == len(found):
-        more = np.empty((2 * count, 3), np.int64)
-        more[:count] = found
-        found = more
+        return count
     found[count, 0], found[count, 1], found[count, 2] = max(0, start), end, kind
     latest[kind] = count
-    return found, count + 1
+    return count + 1
 
 
 @helper
@@ -92,11 +88,15 @@ def _suspects(text: NDArray[np.uint8], kinds: NDArray[np.uint8]) -> NDArray[np.i
         kind = kinds[text[at]] if at < text.size else np.uint8(_END)
         if kind == 0:
             continue
+        if count + 3 > len(found):  # no byte ends more than three windows
+            more = np.empty((2 * len(found), 3), np.int64)
+            more[:count] = found[:count]
+            found = more
         if digits > 0 and (at == text.size or (kind & _DIGIT != 0 and at - last > _GAP + 1)):
             if digits >= _DIGITS:
-                found, count = _note(found, count, latest, NUMBER, first - _PAD, last + 1 + _PAD)
+                count = _note(found, count, latest, NUMBER, first - _PAD, last + 1 + _PAD)
             if dots >= 3:
-                found, count = _note(found, count, latest, DOTS, first - _PAD, last + 1 + _PAD)
+                count = _note(found, count, latest, DOTS, first - _PAD, last + 1 + _PAD)
             digits, dots = 0, 0
         if kind & _DIGIT != 0:
             if digits == 0:
@@ -106,15 +106,15 @@ def _suspects(text: NDArray[np.uint8], kinds: NDArray[np.uint8]) -> NDArray[np.i
             digits, last = digits + 1, at
             continue
         if at - run >= _TOKEN and _is_mixed(text, run, at):
-            found, count = _note(found, count, latest, TOKEN, run, at)
+            count = _note(found, count, latest, TOKEN, run, at)
         run = at + 1
         if kind & _COLON != 0:
             colons = colons + 1 if at - colon <= _GROUP else 1
             if colons >= 7 or at - colon == 1:
-                found, count = _note(found, count, latest, COLONS, at - _ADDRESS, at + _ADDRESS)
+                count = _note(found, count, latest, COLONS, at - _ADDRESS, at + _ADDRESS)
             colon = at
         elif kind & _SIGN != 0 and _is_at(text, at):
-            found, count = _note(found, count, latest, AT, at - _LOCAL, at + _DOMAIN)
+            count = _note(found, count, latest, AT, at - _LOCAL, at + _DOMAIN)
     return found[:count]
 
 
