@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from firn.data.extract import Extracted, ExtractSettings, Refused, extract
@@ -259,6 +259,7 @@ def test_resiliparse_as_method() -> None:
     ).map(" ".join)
 )
 @settings(max_examples=300, deadline=None)
+@example("0 <p> &#13; <p> 0")
 def test_any_page_gives_clean_text(page: str) -> None:
     found = extract(page, SETTINGS, "https://example.org/x")
     for value in (found.text, found.title or "", found.author or ""):

@@ -148,5 +148,6 @@ def finish(written: bytes, page: Page) -> str:
     found = unescape(written.decode("utf-8", "replace"))
     if MARK in found:
         found = _FORMULA.sub(lambda mark: latex(page, int(mark[1])).replace(MARK, ""), found)
-    found = found.replace("\xa0", " ")
+    # Carriage returns that references wrote are ends of lines like any other.
+    found = found.replace("\xa0", " ").replace("\r\n", "\n").replace("\r", "\n")
     return _EMPTY_LINES.sub("\n\n\n", "\n".join([line.rstrip(" \t") for line in found.split("\n")]))
