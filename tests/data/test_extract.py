@@ -260,6 +260,8 @@ def test_resiliparse_as_method() -> None:
 )
 @settings(max_examples=300, deadline=None)
 @example("0 <p> &#13; <p> 0")
+@example("0 <p> &#8232; <p> 0")
+@example("0 <p> &#127; <p> 0")
 def test_any_page_gives_clean_text(page: str) -> None:
     found = extract(page, SETTINGS, "https://example.org/x")
     for value in (found.text, found.title or "", found.author or ""):

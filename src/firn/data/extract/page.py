@@ -88,7 +88,7 @@ def extract_page(html: str | bytes, settings: ExtractSettings, url: str | None) 
         main = peers.METHODS[settings.method](whole, page, depth)
     published, method = dates.first(chain(said.dates, _dates_beside(blocks, kept), said.late_dates))
     return Extracted(
-        text=normalise(main).strip(),
+        text=_EMPTY_LINES.sub("\n\n\n", normalise(main)).strip(),  # references may name ends of lines
         title=_field(said.title),
         author=_field(said.author),
         published=published,
@@ -148,6 +148,5 @@ def finish(written: bytes, page: Page) -> str:
     found = unescape(written.decode("utf-8", "replace"))
     if MARK in found:
         found = _FORMULA.sub(lambda mark: latex(page, int(mark[1])).replace(MARK, ""), found)
-    # Carriage returns that references wrote are ends of lines like any other.
-    found = found.replace("\xa0", " ").replace("\r\n", "\n").replace("\r", "\n")
+    found = found.replace("\xa0", " ")
     return _EMPTY_LINES.sub("\n\n\n", "\n".join([line.rstrip(" \t") for line in found.split("\n")]))
