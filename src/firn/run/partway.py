@@ -30,6 +30,22 @@ class Partway:
     shards: Shards
 
 
+def engine_of(
+    recipe: Recipe, folder: RunFolder, store: Store, progress: Progress, workers: int | None
+) -> RecordingEngine:
+    """The engine of a recipe's stages, within its limits. workers: processes, in place of the recipe's number."""
+    limits = recipe.engine
+    return RecordingEngine(
+        folder,
+        store,
+        progress,
+        workers=workers or limits.workers,
+        document_seconds=limits.document_seconds,
+        document_bytes=limits.document_bytes,
+        whole=partial(stays, recipe.retain),
+    )
+
+
 @contextmanager
 def partway(
     recipe: Recipe,
@@ -47,17 +63,8 @@ def partway(
     before, stood = dict(folder.state), folder.status
     store = Store(recipe.store or Path(runs) / "store")
     folder.began(recipe.resolved(), store.root)
-    limits = recipe.engine
     try:
-        with RecordingEngine(
-            folder,
-            store,
-            progress,
-            workers=workers or limits.workers,
-            document_seconds=limits.document_seconds,
-            document_bytes=limits.document_bytes,
-            whole=partial(stays, recipe.retain),
-        ) as engine:
+        with engine_of(recipe, folder, store, progress, workers) as engine:
             part = Partway(folder, engine, {})
             yield part
             same = folder.reached(part.shards, engine.needed)

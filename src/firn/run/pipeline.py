@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,11 @@ from firn.core.progress import Mode
 from firn.core.store import Store
 from firn.measure.figures import figures, held_out
 from firn.run import accounts, graph, pages, training
-from firn.run.folder import RecordingEngine, RunFolder, Tally
+from firn.run.folder import RunFolder, Tally
+from firn.run.partway import engine_of
 from firn.run.planning import disk_needed
 from firn.run.recipe import Recipe
-from firn.run.retain import let_go, stays
+from firn.run.retain import let_go
 from firn.serve import report
 from firn.serve.numbers import size
 from firn.serve.page import Flow, Page
@@ -77,16 +77,7 @@ def run(recipe: Recipe, runs: str | Path = "runs", *, workers: int | None = None
 
 
 def _run(recipe: Recipe, folder: RunFolder, store: Store, progress: Tally, workers: int | None) -> Outcome:
-    limits = recipe.engine
-    with RecordingEngine(
-        folder,
-        store,
-        progress,
-        workers=workers or limits.workers,
-        document_seconds=limits.document_seconds,
-        document_bytes=limits.document_bytes,
-        whole=partial(stays, recipe.retain),
-    ) as engine:
+    with engine_of(recipe, folder, store, progress, workers) as engine:
         documents = graph.documents(recipe, engine)
         accounts.take(engine, documents.shards)
         folder.took(documents.shards, engine.needed)
