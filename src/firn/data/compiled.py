@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
 from numba import types
 
-from firn.core.files import cache_folder
-from firn.core.hashing import fingerprint
+from firn.data import ahead
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -24,19 +22,9 @@ CLASSES = types.Array(types.uint16, 1, "C", readonly=True)
 FOLDED = types.Array(types.uint32, 1, "C", readonly=True)
 
 
-def _keep_apart() -> None:
-    """Keep what is compiled in a folder named by all sources of this room.
-
-    numba looks at a kernel's own file alone: one whose helpers or constants changed in another would be taken from the
-    cache as it was, and measure by the old definition. A folder that the user names (NUMBA_CACHE_DIR) is the user's.
-    """
-    sources = {path.as_posix(): path.read_bytes() for path in sorted(Path(__file__).parent.rglob("*.py"))}
+if not _CONFIG.CACHE_DIR:  # a folder that the user names (NUMBA_CACHE_DIR) is the user's
     with contextlib.suppress(RuntimeError):  # no home: numba keeps it beside the sources
-        _CONFIG.CACHE_DIR = str(cache_folder() / "kernels" / fingerprint(sources))
-
-
-if not _CONFIG.CACHE_DIR:
-    _keep_apart()
+        _CONFIG.CACHE_DIR = str(ahead.folder())
 
 
 def kernel(*arguments: Any) -> Callable[[Function], Function]:

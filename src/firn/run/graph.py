@@ -22,7 +22,7 @@ from itertools import islice
 from firn.core.engine import LocalEngine
 from firn.core.stage import Input, Task
 from firn.core.store import Manifest
-from firn.data import filter, measure, read
+from firn.data import ahead, filter, measure, read
 from firn.data.decontaminate import decontaminate
 from firn.data.dedup import deduplicate
 from firn.data.pii import stage as pii
@@ -46,16 +46,19 @@ class Documents:
     tokens: list[Manifest]
 
 
-def collect(recipe: Recipe, engine: LocalEngine) -> Shards:
-    """Raw files become documents."""
+def collect(recipe: Recipe, engine: LocalEngine, kernels: Collection[ahead.Work] = ()) -> Shards:
+    """Raw files become documents. kernels: what later stages need compiled, done together with what is needed here."""
     tasks = {name: read.tasks(name, recipe.raw_source(name), recipe.extract, engine) for name in recipe.sources}
-    found = iter(engine.run([task for name in tasks for task in tasks[name]]))
+    together = [task for name in tasks for task in tasks[name]]
+    html: list[ahead.Work] = ["html"] if any(getattr(task.settings, "extract", None) for task in together) else []
+    ahead.compile_ahead([*html, *kernels], engine.workers, engine.progress.note)
+    found = iter(engine.run(together))
     return {name: {"read": list(islice(found, len(tasks[name])))} for name in tasks}
 
 
 def clean(recipe: Recipe, engine: LocalEngine) -> Shards:
     """All stages up to the documents that tokens are made of."""
-    shards = collect(recipe, engine)
+    shards = collect(recipe, engine, kernels(recipe))
     rows = [(name, shard) for name in shards for shard in shards[name]["read"]]
     signals = engine.run([measured(recipe, *row) for row in rows])
     _went(shards, "measure", rows, signals)
@@ -73,6 +76,18 @@ def clean(recipe: Recipe, engine: LocalEngine) -> Shards:
     if recipe.pii is not None:
         rows = _went(shards, "pii", rows, engine.run([pii.task(recipe.pii, shard) for _, shard in rows]))
     return shards
+
+
+def kernels(recipe: Recipe) -> list[ahead.Work]:
+    """What the stages that clean need compiled."""
+    asked: dict[ahead.Work, bool] = {
+        "text": True,
+        "near": recipe.dedup_settings.minhash is not None,
+        "quality": recipe.quality is not None,
+        "evaluation": recipe.decontaminate is not None,
+        "pii": recipe.pii is not None,
+    }
+    return [work for work in asked if asked[work]]
 
 
 def documents(recipe: Recipe, engine: LocalEngine) -> Documents:

@@ -14,13 +14,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numba import types
 from numpy.typing import NDArray
 
 from firn.core.errors import InputError
 from firn.core.hashing import hash64
-from firn.data.compiled import kernel
 from firn.data.quality.documents import Document, documents, group_keys, sample
+from firn.data.quality.learn import learn
 from firn.data.quality.linear import LinearModel, sigmoid
 from firn.data.quality.report import Report, report
 from firn.data.quality.settings import FeatureSettings, TrainingSettings
@@ -111,49 +110,6 @@ def _fit(
     weights = blank.weights.copy()
     bias = learn(np.concatenate(found), offsets, labels, _balanced(labels), order, settings.rate, weights)
     return LinearModel(blank.settings, weights, bias)
-
-
-@kernel(
-    types.uint32[::1],
-    types.int64[::1],
-    types.boolean[::1],
-    types.float64[::1],
-    types.int64[::1],
-    types.float64,
-    types.float32[::1],
-)
-def learn(
-    features: NDArray[np.uint32],
-    offsets: NDArray[np.int64],
-    labels: NDArray[np.bool_],
-    importance: NDArray[np.float64],
-    order: NDArray[np.int64],
-    rate: float,
-    weights: NDArray[np.float32],
-) -> float:
-    """Go through the documents in this order and change the weights; returns the bias.
-
-    features, offsets: document i has features[offsets[i] : offsets[i + 1]]. importance: of each document.
-    """
-    squares = np.full(weights.size, 1e-12, np.float32)  # of the gradients so far, AdaGrad's G
-    bias, bias_squares = 0.0, 1e-12
-    for document in order:
-        first, last = offsets[document], offsets[document + 1]
-        if first == last:
-            continue
-        total = 0.0
-        for at in range(first, last):
-            total += weights[features[at]]
-        chance = 1.0 / (1.0 + np.exp(-(bias + total / (last - first))))
-        gradient = importance[document] * (chance - labels[document])
-        bias_squares += gradient * gradient
-        bias -= rate * gradient / np.sqrt(bias_squares)
-        gradient /= last - first
-        for at in range(first, last):
-            place = features[at]
-            squares[place] += np.float32(gradient * gradient)
-            weights[place] -= np.float32(rate * gradient / np.sqrt(squares[place]))
-    return bias
 
 
 def _balanced(labels: NDArray[np.bool_]) -> NDArray[np.float64]:
