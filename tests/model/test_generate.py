@@ -38,3 +38,10 @@ def test_generation_is_seeded_and_stops() -> None:
     draw = lambda seed, stop=(): list(generate(model, [1, 2], max_tokens=20, seed=seed, stop=stop))
     assert draw(3) == draw(3) != draw(4)
     assert draw(3, {draw(3)[6]}) == draw(3)[: draw(3).index(draw(3)[6])]
+
+
+def test_rows_without_a_token_are_never_drawn() -> None:
+    model = model_of(SHAPES["llama"])
+    drawn = list(generate(model, [1, 2], max_tokens=40, temperature=5.0, vocabulary=3))
+    assert set(drawn) == {0, 1, 2}
+    assert max(generate(model, [1, 2], max_tokens=40, temperature=5.0)) > 2

@@ -37,6 +37,7 @@ def complete(
             top_p=top_p,
             seed=seed,
             stop=(tokenizer.end_of_text,),
+            vocabulary=tokenizer.vocab_size,
         )
         samples.append({"prompt": prompt, "completion": tokenizer.decode(list(drawn))})
     return samples

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from firn.model import hf, speedrun
 from firn.model.config import ModelSettings
@@ -10,6 +12,7 @@ from firn.model.encoder import Encoder
 from firn.model.encoder_config import EncoderSettings
 from firn.model.hf_config import read_config
 from firn.model.hf_encoder import load_encoder, read_encoder_config, save_encoder
+from firn.model.speedrun_config import SpeedrunSettings
 from firn.model.tensor_files import read_json
 from firn.model.transformer import Transformer
 
@@ -48,6 +51,13 @@ def shape_of(folder: str | Path) -> Shape:
     """What a Hugging Face folder holds. Raises FormatError where its config.json is not of our shapes."""
     config = Path(folder) / "config.json"
     return read_encoder_config(config) if is_encoder(folder) else read_config(config)[1]
+
+
+def shape_from(fields: Mapping[str, Any]) -> Shape:
+    """The shape whose `model_dump` gave these fields. Raises pydantic's ValidationError for others."""
+    if fields.get("preset") == EncoderSettings().preset:
+        return EncoderSettings.model_validate(fields)
+    return (SpeedrunSettings if "variant" in fields else ModelSettings).model_validate(fields)
 
 
 def load(folder: str | Path) -> Model:

@@ -21,13 +21,15 @@ def generate(
     top_p: float = 1.0,
     seed: int = 0,
     stop: Collection[int] = (),
+    vocabulary: int | None = None,
     use_cache: bool = True,
 ) -> Iterator[int]:
     """Yield up to `max_tokens` token ids that go on from `tokens` (at least one).
 
     temperature: 0 takes the likeliest token. top_k, top_p: see `distribution`. seed: of a generator used for nothing
-    else. stop: ids that end the text and are not yielded. When the window is full, generation goes on from its last
-    half, read anew: each token then sees between half a context and a whole one.
+    else. stop: ids that end the text and are not yielded. vocabulary: ids below this are drawn; published tables often
+    have more rows than their tokenizers have ids. When the window is full, generation goes on from its last half, read
+    anew: each token then sees between half a context and a whole one.
     """
     context = model.settings.context
     device = model.embed_tokens.weight.device
@@ -40,7 +42,7 @@ def generate(
         for _ in range(max_tokens):
             with torch.no_grad():
                 given = torch.tensor([fresh if use_cache else seen], device=device)
-                logits_V = model(given, cache if use_cache else None)[0, -1].cpu()
+                logits_V = model(given, cache if use_cache else None)[0, -1, :vocabulary].cpu()
             token = sample(logits_V, temperature, top_k, top_p, generator)
             if token in stop:
                 return

@@ -59,6 +59,25 @@ repository), {recipe.split.validation:.1%} of them.
 {chr(10).join(rows)}
 
 Corpus {corpus.identity}.
+{_ancestry(begin)}"""
+
+
+def _ancestry(begin: Beginning) -> str:
+    """What the weights came by before this training; empty where they were random."""
+    if not begin.ancestors:
+        return ""
+    rows = []
+    for one in begin.ancestors:
+        tokens = "" if one.tokens is None else f"{count(one.tokens)} tokens"
+        rows.append(f"| {one.name} | {tokens} | {one.corpus or ''} | {one.identity} |")
+    return f"""
+## Before this training
+
+What its weights came by, the oldest first. The last column is a hash of what was taken over.
+
+| from | trained on | corpus | content |
+|---|---|---|---|
+{chr(10).join(rows)}
 """
 
 

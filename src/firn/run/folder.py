@@ -29,7 +29,7 @@ from firn.core.files import atomic_write
 from firn.core.progress import Progress
 from firn.core.stage import Task
 from firn.core.store import Manifest, Store
-from firn.run.reading import near
+from firn.run.reading import near, to_yaml
 
 FORMAT = 1
 #: collected, cleaned: only the stages so far were asked for.
@@ -73,9 +73,11 @@ class RunFolder:
             )
 
     def update(self, **changes: Any) -> None:
-        """Change some keys of run.json. Raises StoreError."""
+        """Change some keys of run.json, and recipe.yaml with the recipe. Raises StoreError."""
         self.state = {**self.state, "format": FORMAT, **changes}
         atomic_write(self.path / "run.json", json.dumps(self.state, indent=1).encode())
+        if recipe := changes.get("recipe"):
+            atomic_write(self.path / "recipe.yaml", to_yaml(recipe).encode())
 
     def took(self, shards: Mapping[str, Mapping[str, Sequence[Manifest]]], needed: Mapping[str, Sequence[str]]) -> None:
         """The data stages are done. shards: source -> stage -> shards. needed: stage -> all fingerprints that count."""

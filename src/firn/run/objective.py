@@ -20,6 +20,8 @@ def check(
     """Raises RecipeError, naming the key, where they do not."""
     if not isinstance(model, Continued):
         check_kind(isinstance(model, EncoderSettings), train)
+    elif model.start is None and train.start is None:
+        raise RecipeError("there is nothing to go on from", key="model.from", mend="name a folder or a finished run")
     for name in train.fim.sources if train.fim is not None else ():
         if name not in sources:
             raise RecipeError(f"there is no source {name!r}", key="train.fim.sources", mend=near(name, list(sources)))

@@ -147,7 +147,7 @@ def _facts(corpus: Corpus | None, folder: RunFolder, result: TrainResult | None)
 
 
 def _began(recipe: Recipe) -> str:
-    start = recipe.model.start if isinstance(recipe.model, Continued) else recipe.train.start
+    start = recipe.train.start or (recipe.model.start if isinstance(recipe.model, Continued) else None)
     return f"on from {start}" if start else "from scratch"
 
 

@@ -55,6 +55,11 @@ class _Duplicate(Exception):
         self.key, self.line, self.first = key, line, first
 
 
+def to_yaml(tree: Mapping[str, Any]) -> str:
+    """Plain data as YAML that `read` takes back."""
+    return yaml.safe_dump(dict(tree), sort_keys=False, allow_unicode=True, width=120)
+
+
 def read(
     model: type[Model],
     path: str | Path,

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-import yaml
 from pydantic import Field, model_validator
 
 from firn.core.settings import Settings
@@ -35,8 +34,8 @@ from firn.data.sources import (
 )
 from firn.data.sources import Source as RawSource
 from firn.run import objective
-from firn.run.reading import PLACED, read
-from firn.run.shape import Decoder, Dialled, Said, dial, dialled, with_mask, with_names
+from firn.run.reading import PLACED, read, to_yaml
+from firn.run.shape import Decoder, Dialled, Said, branched, dial, dialled, with_mask, with_names
 from firn.tokens.bpe import TokenizerSettings
 from firn.tokens.encode import TokensSettings
 from firn.tokens.mixture import MAX_EPOCHS
@@ -198,7 +197,7 @@ class Recipe(Settings):
     @model_validator(mode="before")
     @classmethod
     def _filled_in(cls, tree: Any) -> Any:
-        return with_mask(dialled(tree))
+        return with_mask(dialled(branched(tree)))
 
     @model_validator(mode="after")
     def _objective_fits(self) -> Recipe:
@@ -258,7 +257,7 @@ class Recipe(Settings):
 
     def to_yaml(self) -> str:
         """The resolved tree as YAML."""
-        return yaml.safe_dump(self.resolved(), sort_keys=False, allow_unicode=True, width=120)
+        return to_yaml(self.resolved())
 
 
 def narrowed(kind: type[S], settings: Settings) -> S:

@@ -26,6 +26,8 @@ from firn.tokens.objectives import MASKS
 from firn.tokens.tokenizer import load
 
 SPEEDRUN = "speedrun"
+#: What of a model with rotary positions may be other than in its training so far.
+LENGTHENING = ("context", "rope_theta", "rope_scaling")
 _DEFAULT_WINDOW = 2048
 
 
@@ -39,12 +41,13 @@ class Decoder(ModelSettings):
 
 
 class Continued(Settings):
-    """A model to go on from: its weights are where training begins."""
+    """A model to go on from: its weights are where training begins. Beside `train.from` it says only how the model of
+    that checkpoint is to be lengthened, and may be left out."""
 
     model_config = ConfigDict(populate_by_name=True)
 
-    start: str = Field(alias="from")
-    """A Hugging Face folder, or the name or folder of a finished run."""
+    start: str | None = Field(default=None, alias="from")
+    """A Hugging Face folder, or the name or folder of a finished run. null: the checkpoint that `train.from` names."""
     context: int | None = Field(default=None, ge=1)
     """Longest window, in tokens, where it is to be longer than before (rotary positions only); null: as it was."""
     rope_theta: float | None = Field(default=None, gt=0)
@@ -52,6 +55,17 @@ class Continued(Settings):
     2023); null: as it was."""
     rope_scaling: RopeScaling | None = None
     """Stretched rotary frequencies for the longer context; null: as they were."""
+
+
+def branched(tree: Any) -> Any:
+    """A recipe's tree that takes its model from the checkpoint that `train.from` names, where `model` is left out or
+    says no more than how it is to be lengthened."""
+    if not isinstance(tree, Mapping):
+        return tree
+    train, model = tree.get("train"), tree.get("model") or {}
+    if not isinstance(train, Mapping) or not isinstance(model, Mapping) or train.get("from") is None:
+        return tree
+    return {**tree, "model": {"from": None, **model}} if model.keys() <= set(LENGTHENING) else tree
 
 
 def _named(value: Any) -> Any:

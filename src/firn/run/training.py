@@ -52,8 +52,8 @@ def prepare(recipe: Recipe, folder: RunFolder, tokens: Sequence[Manifest], token
     corpus, begin = Corpus.open(folder.store, tokens, tokenizer), beginning(recipe, folder.path.parent)
     begin.check(corpus.tokenizer)
     plan, name = planned(recipe, corpus, begin)
-    noted = {"training": name, "plan": plan.model_dump(mode="json"), "tokenizer": tokenizer.fingerprint}
-    noted["architecture"] = words(begin.shape)
+    noted: dict[str, Any] = {"training": name, "plan": plan.model_dump(mode="json"), "tokenizer": tokenizer.fingerprint}
+    noted |= {"architecture": words(begin.shape), "start": begin.noted(recipe)}
     if any(folder.state.get(key) != value for key, value in noted.items()):
         folder.update(**noted)
     return corpus

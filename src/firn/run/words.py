@@ -72,6 +72,7 @@ class Writer:
             top_p=top_p,
             seed=seed,
             stop={end},
+            vocabulary=self.tokenizer.vocab_size,
         )
         for token in tokens:
             if piece := decoder.decode(self.tokenizer.decode_bytes([token])):

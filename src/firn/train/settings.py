@@ -91,8 +91,9 @@ class TrainSettings(ObjectiveSettings):
     """Whether the model's blocks are compiled (torch.compile). auto: measured at the start of a run that is long enough
     for it to pay; the choice is recorded and kept. Where it fails they are not, and the run says so."""
     start: str | None = Field(default=None, alias="from")
-    """RUN@STEP, or RUN for its newest checkpoint: weights and optimizer state of another run's checkpoint, from which
-    this one begins with a schedule of its own: an annealing, or a branch. null: random weights, or `model.from`."""
+    """RUN@STEP, or RUN for the last checkpoint of a finished one: weights, shape and optimizer state of another run's
+    checkpoint, from which this one begins with a schedule of its own: an annealing, or a branch. null: random weights,
+    or `model.from`."""
     guard: GuardSettings = GuardSettings()
     """Which updates are left out, and what follows."""
     optimizer: OptimizerSettings = OptimizerSettings()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +13,11 @@ from firn.core.errors import FormatError, InputError, RecipeError
 from firn.core.hashing import fingerprint, hash_file
 from firn.core.inputs import external
 from firn.core.store import Manifest
-from firn.model.build import Model, Shape, load
+from firn.model.build import Model, Shape, load, shape_from, shape_of
+from firn.tokens.batch import tokens_before
+from firn.tokens.mixture import BatchPlan
 from firn.train.optim import Optimizers
+from firn.train.result import file_hash
 from firn.train.settings import OptimizerSettings
 
 #: Settings that say which state an optimizer keeps.
@@ -23,28 +26,41 @@ _STATE = ("matrices", "row_beta", "average")
 
 @dataclass(frozen=True)
 class Start:
-    """identity: of what is loaded, by its content. load: puts it into a model and its optimizers."""
+    """identity: of what is loaded, by its content. shape: of the model that it is of. load: puts it into a model and
+    its optimizers. step, tokens, corpus: of the checkpoint; None where it is none."""
 
     identity: str
+    shape: Shape
     load: Callable[[Model, Optimizers], None]
+    step: int | None = None
+    tokens: int | None = None
+    corpus: str | None = None
 
 
-def from_folder(folder: Path) -> Start:
-    """The weights of a Hugging Face folder; the optimizers begin anew. Raises InputError where it has none."""
+def from_folder(folder: Path, hashes: Mapping[str, str] | None = None) -> Start:
+    """The weights of a Hugging Face folder; the optimizers begin anew. hashes: SHA-256 of its files, where they are
+    known.
+
+    Raises InputError where it has none, FormatError where they are not of our shapes or, as they are loaded, not what
+    the hashes say.
+    """
     files = sorted([folder / "config.json", *folder.glob("*.safetensors")])
     identity = fingerprint([[file.name, external(file).identity] for file in files])
 
     def put(model: Model, _: Optimizers) -> None:
+        for file in files:
+            if hashes is not None and file_hash(file) != hashes.get(file.name):
+                raise FormatError("is not what was written", where=str(file), mend="run that recipe again")
         _copy(dict(load(folder).named_parameters()), model, str(folder))
 
-    return Start(identity, put)
+    return Start(identity, shape_of(folder), put)
 
 
-def from_checkpoint(training: Path, step: int | None, shape: Shape, optimizer: OptimizerSettings) -> Start:
+def from_checkpoint(training: Path, step: int | None, optimizer: OptimizerSettings) -> Start:
     """Weights and optimizer state after `step` steps of a training, in its folder; None: its newest checkpoint.
 
-    Raises InputError where there is no such checkpoint, FormatError where it is damaged, RecipeError where it is of
-    another model or its optimizers keep other state.
+    Raises InputError where there is no such checkpoint, FormatError where it is damaged, RecipeError where its
+    optimizers keep other state than `optimizer` asks for.
     """
     there = {int(file.parent.name[5:]): file for file in training.glob("checkpoints/step-*/manifest.json")}
     if not there or (step is not None and step not in there):
@@ -60,15 +76,6 @@ def from_checkpoint(training: Path, step: int | None, shape: Shape, optimizer: O
     if manifest is None or manifest.settings is None:
         raise FormatError("the checkpoint's manifest is torn", where=str(file), mend="begin from another checkpoint")
     saved = manifest.settings
-    theirs, ours = saved["model"], {**shape.model_dump(mode="json"), "vocab_size": saved["model"]["vocab_size"]}
-    for name in sorted(ours.keys() | theirs.keys()):
-        if ours.get(name) != theirs.get(name):
-            raise RecipeError(
-                f"the checkpoint's model has {theirs.get(name)}, this one {ours.get(name)}",
-                where=str(file.parent),
-                key=f"model.{name}",
-                mend="take `model` from that run's recipe.yaml, or begin from its finished model: model.from",
-            )
     for name in _STATE:
         before, now = saved["train"]["optimizer"].get(name), getattr(optimizer, name)
         if before != now:
@@ -81,17 +88,29 @@ def from_checkpoint(training: Path, step: int | None, shape: Shape, optimizer: O
 
     def put(model: Model, optimizers: Optimizers) -> None:
         for entry in manifest.files.values():
-            with (training / entry.path).open("rb") as stream:
-                if hash_file(stream) != entry.hash:
-                    raise FormatError(
-                        "is not what was written", where=entry.path, mend="begin from another checkpoint of the run"
-                    )
+            try:
+                with (training / entry.path).open("rb") as stream:
+                    found = hash_file(stream)
+            except FileNotFoundError:
+                found = None
+            if found != entry.hash:
+                problem = "is gone" if found is None else "is not what was written"
+                mend = "begin from another checkpoint of the run: train.from"
+                raise FormatError(problem, where=str(training / entry.path), mend=mend)
         _copy(load_file(training / manifest.files["model"].path), model, str(file.parent))
         state = load_file(training / manifest.files["state"].path)
         prefix = "optimizer/"
         optimizers.load_state({name[len(prefix) :]: state[name] for name in state if name.startswith(prefix)})
 
-    return Start(fingerprint(sorted(entry.hash for entry in manifest.files.values())), put)
+    plan, done = BatchPlan.model_validate(saved["plan"]), manifest.notes["step"]
+    return Start(
+        fingerprint(sorted(entry.hash for entry in manifest.files.values())),
+        shape_from(saved["model"]),
+        put,
+        done,
+        tokens_before(plan, done),
+        plan.corpus,
+    )
 
 
 @torch.no_grad()
