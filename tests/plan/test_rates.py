@@ -96,7 +96,7 @@ def test_files_named_for_other_shards_are_foretold_by_their_names() -> None:
 
 @pytest.mark.parametrize("name", DEFAULTS)
 def test_the_table_foretells_every_stage(name: str) -> None:
-    extra: dict[str, Any] = {"shards": ["a", "b"]} if name in ("cluster", "urls-verdicts") else {}
+    extra: dict[str, Any] = {"shards": ["a", "b"]} if name in ("cluster", "robots-verdicts", "urls-verdicts") else {}
     expected = predict(Task(Stage(name, 1, function), None, (raw(10**9),), "x/y", extra), DEFAULTS[name])
     assert sum(entry.bytes for entry in expected.files.values()) > 0
     assert expected.observed["seconds"] > 0

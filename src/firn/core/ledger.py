@@ -24,8 +24,8 @@ SPAN = pa.struct([pa.field("start", pa.int32()), pa.field("end", pa.int32())])
 
 #: rows: how many rows the document became. into: the survivor it was merged into. rule: the first rule it failed;
 #: rules: bitmap of all it failed, bit i being rule i of the stage's list. value, bound: what the first rule measured
-#: and allowed. spans: UTF-8 byte ranges cut from the input text. url, address: filled by the stage that reads raw
-#: records, which have no document row of their own.
+#: and allowed. spans: UTF-8 byte ranges cut from the input text. error: why it failed or went, in words. url, address:
+#: filled by the stage that reads raw records, which have no document row of their own.
 LEDGER = pa.schema(
     [
         pa.field("id", pa.binary(16)),
@@ -127,11 +127,13 @@ class LedgerWriter:
         value: float | None = None,
         bound: float | None = None,
         rules: int = 0,
+        error: str | None = None,
         url: str | None = None,
         address: str | None = None,
     ) -> None:
-        """The document ends here: `rule` measured `value` against `bound`."""
-        self._row("removed", 0, id, rule=rule, value=value, bound=bound, rules=rules, url=url, address=address)
+        """The document ends here: `rule` measured `value` against `bound`; error: what it found, in words."""
+        about = {"value": value, "bound": bound, "rules": rules, "error": error}
+        self._row("removed", 0, id, rule=rule, **about, url=url, address=address)
 
     def failed(
         self,

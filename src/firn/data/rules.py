@@ -22,6 +22,7 @@ from firn.data.filter import MAX_BOUNDS, Bound, FilterSettings, Limit
 from firn.data.measure import MODEL, WORDS, Edit, MeasureSettings, Point
 from firn.data.preset import CitedBound, CitedEdit, LanguageTable, UrlTable, near, read, read_table
 from firn.data.rights import Choice, Licenses, Rights
+from firn.data.robots.settings import RobotsRules
 from firn.data.signals import FAMILY
 from firn.data.urls import UT1_FILES, UrlSettings
 
@@ -63,6 +64,9 @@ class RulesSettings(Settings):
     """URLs that are removed: name -> file, folder in the layout of UT1, or archive of one (firn.data.urls)."""
     opt_out: Choice = "keep"
     """What happens to documents whose page says that it is not to be mined (firn.data.rights)."""
+    robots: RobotsRules | None = None
+    """Pages that robots.txt keeps from robots that gather text for training are removed, `{}` for those of the default
+    list; null: robots.txt is not looked at (firn.data.robots.stage)."""
     licenses: Licenses | None = None
     """Licences that stay, `{allow: [CC-BY-*], unknown: remove}`, or that do not, `{deny: [...], unknown: keep}`."""
 

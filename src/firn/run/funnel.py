@@ -9,7 +9,7 @@ from firn.core.store import Manifest
 from firn.serve.page import Flow
 
 #: Stages that keep a ledger, in the order in which a document meets them.
-LEDGERS = ("read", "filter", "urls", "dedup", "quality", "decontaminate", "pii", "tokens")
+LEDGERS = ("read", "filter", "robots", "urls", "dedup", "quality", "decontaminate", "pii", "tokens")
 _VERDICTS = ("kept", "changed", "split", "merged", "removed", "failed")
 
 #: source -> stage -> its shards.

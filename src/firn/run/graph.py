@@ -1,15 +1,16 @@
 """From recipe to tokens: which stages there are and what each reads. Whoever wants to know firn may begin here.
 
-    raw files ─ read ─ measure ─ filter ─┐                                                          ┌─ tokenizer
-                                         ├─ urls ─ cluster ─ dedup ─ quality ─ decontaminate ─ pii ─┤     │
-    raw files ─ read ─ measure ─ filter ─┘                                                          └─ tokens
+  raw files ─ read ─ measure ─ filter ─┐                                                                   ┌─ tokenizer
+                                       ├─ robots ─ urls ─ cluster ─ dedup ─ quality ─ decontaminate ─ pii ─┤     │
+  raw files ─ read ─ measure ─ filter ─┘                                                                   └─ tokens
 
-    └ collect ┘
-    └──────────────────────────────── clean ──────────────────────────────────────────────────────┘
-    └──────────────────────────────── documents ───────────────────────────────────────────────────────────┘
+  └ collect ┘
+  └───────────────────────────────────── clean ───────────────────────────────────────────────────────────┘
+  └───────────────────────────────────── documents ────────────────────────────────────────────────────────────────┘
 
 Each stage is made shard by shard; only `urls`, `cluster`, `quality`, `decontaminate` and `tokenizer` look at all shards
-at once. `urls` is there for sources that say `same_url`, `quality`, `decontaminate` and `pii` where the recipe asks.
+at once, and `robots` at all of a source. `robots` is there for sources whose rules say `robots`, `urls` for those that
+say `same_url`, `quality`, `decontaminate` and `pii` where the recipe asks.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from firn.data.decontaminate import decontaminate
 from firn.data.dedup import deduplicate
 from firn.data.pii import stage as pii
 from firn.data.quality.stage import judge
+from firn.data.robots.read import files as robots_files
+from firn.data.robots.stage import obey
 from firn.data.same_url import resolve
 from firn.run.recipe import Recipe
 from firn.tokens import bpe, encode
@@ -65,6 +68,11 @@ def clean(recipe: Recipe, engine: LocalEngine) -> Shards:
     decisions = [filtered(recipe, *row, signal) for row, signal in zip(rows, signals, strict=True)]
     rows = _once(_went(shards, "filter", rows, engine.run(decisions)))
 
+    for name, source in recipe.sources.items():
+        if (robots := source.rules.robots) is not None:
+            files = robots_files(robots, recipe.raw_source(name))
+            rows = _some(shards, "robots", rows, {name}, partial(obey, engine, settings=robots, files=files))
+    rows = _once(rows)
     crawls = {name for name in shards if recipe.sources[name].same_url}
     rows = _once(_some(shards, "urls", rows, crawls, partial(resolve, engine, settings=recipe.same_url)))
     rows = _went(shards, "dedup", rows, deduplicate(engine, _shards(rows), recipe.dedup_settings))

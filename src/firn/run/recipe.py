@@ -19,6 +19,7 @@ from firn.data.dedup import DedupSettings
 from firn.data.extract import ExtractSettings
 from firn.data.pii.settings import PiiSettings
 from firn.data.quality.settings import QualitySettings
+from firn.data.robots.read import paths_of
 from firn.data.rules import RulesSettings
 from firn.data.same_url import SameUrlSettings
 from firn.data.sources import (
@@ -202,6 +203,13 @@ class Recipe(Settings):
     @model_validator(mode="after")
     def _objective_fits(self) -> Recipe:
         objective.check(self.model, self.train, self.tokenizer, self.watch, self.sources)
+        return self
+
+    @model_validator(mode="after")
+    def _robots_txt_is_known(self) -> Recipe:
+        for name, source in self.sources.items():
+            if source.rules.robots is not None:
+                paths_of(source.rules.robots, source, f"sources.{name}.rules.robots")
         return self
 
     @model_validator(mode="after")

@@ -1,8 +1,8 @@
 """The source `warc`: web pages out of WARC, ARC and WACZ files, and texts out of WET files.
 
 Every `response`, `resource`, `revisit` and `conversion` record is a row of the ledger, and so is every place in a file
-where no record can be read. Records of other types (warcinfo, request, metadata), responses of name servers and the
-crawler's own logs are no documents: the shard's notes count them by type, and they enter neither ledger nor
+where no record can be read. Records of other types (warcinfo, request, metadata), responses of name servers, robots.txt
+and the crawler's own logs are no documents: the shard's notes count them by type, and they enter neither ledger nor
 `Work.rows_in`.
 
 Rules: `warc.status` (not a 200), `warc.not_html` (neither HTML nor plain text), `warc.binary` (says that it is text,
@@ -28,6 +28,7 @@ from firn.data import charset, extract, http, wacz
 from firn.data.extract import ExtractSettings
 from firn.data.raw import Pattern, Rows, extra, grouping, host_of, path_of, timestamp
 from firn.data.rights import header_opt_outs
+from firn.data.robots.rules import is_robots_txt
 from firn.data.sources.listing import find
 from firn.data.sources.pages import extraction, is_binary
 from firn.data.warc import Record, records
@@ -154,6 +155,8 @@ def _other(record: Record, url: str) -> str | None:
         return record.type or "unknown"
     if record.headers.get("content-type", "").startswith("text/dns"):
         return "dns"
+    if is_robots_txt(url):
+        return "robots.txt"
     # Crawlers keep their own logs so: metadata://gnu.org/software/wget/..., urn:X-wpull:log.
     return "log" if url.startswith(("metadata:", "urn:")) else None
 
@@ -233,4 +236,4 @@ def _response(record: Record, limit: int) -> http.Response:
     return http.Response(200, {"content-type": kind}, block)
 
 
-STAGE = Stage("read", 3, run, libraries=("fastwarc",), ledger=True)
+STAGE = Stage("read", 4, run, libraries=("fastwarc",), ledger=True)
