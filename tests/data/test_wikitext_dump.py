@@ -6,11 +6,14 @@ import bz2
 import gzip
 import io
 import lzma
+import random
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from firn.data.wikitext.dump import Broken, Dump, Page
 from firn.data.wikitext.site import is_disambiguation, is_redirect
@@ -109,6 +112,45 @@ def test_a_damaged_stream_costs_its_own_pages_only() -> None:
     assert broken[0].block == offsets[3]
 
 
+@given(
+    st.integers(0, 1 << 32).map(random.Random),
+    st.integers(0, 7),
+    st.sampled_from(["flip", "cut", "zeros", "noise", "insert"]),
+    st.sampled_from([bz2.compress, lzma.compress, gzip.compress]),
+)
+def test_any_damage_to_a_stream_costs_its_own_pages_only(
+    chance: random.Random, where: int, how: str, pack: Callable[[bytes], bytes]
+) -> None:
+    parts = [HEAD, *("".join(PAGES[i : i + 5]) for i in range(0, 30, 5)), TAIL]
+    streams = [pack(part.encode()) for part in parts]
+    damaged = bytearray(streams[where])
+    at = chance.randrange(len(damaged))
+    if how == "flip":
+        damaged[at] ^= 1 << chance.randrange(8)
+    elif how == "cut":
+        del damaged[at:]
+    elif how == "zeros":
+        damaged[at : at + 30] = bytes(len(damaged[at : at + 30]))
+    elif how == "noise":
+        damaged[:] = chance.randbytes(len(damaged))
+    else:
+        damaged[at:at] = chance.randbytes(10)
+    begin = sum(map(len, streams[:where]))
+    streams[where] = bytes(damaged)
+    data = b"".join(streams)
+    pages, broken, _ = read(data)
+    others = [i for i in range(1, 31) if (i - 1) // 5 != where - 1]
+    assert [p.id for p in pages if p.id in others] == others
+    assert len({p.id for p in pages}) == len(pages)
+    for page_ in pages:
+        again = Dump(io.BytesIO(data[page_.block :]), LIMIT, start=page_.block)
+        assert any(isinstance(p, Page) and (p.id, p.text) == (page_.id, page_.text) for p in again)
+    assert len(broken) <= 1
+    # What hides behind the end of the dump is not missed.
+    if len(pages) < 30:
+        assert f"at bytes {begin}-{begin + len(damaged) - 1} is damaged" in broken[0].error
+
+
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "iso-8859-1"])
 def test_other_encodings(encoding: str) -> None:
     declaration = f'<?xml version="1.0" encoding="{encoding}"?>\n' if encoding.startswith("iso") else ""
@@ -190,7 +232,8 @@ def test_what_is_no_dump_fails_once(data: bytes) -> None:
 
 
 def test_a_file_of_nothing_but_damaged_streams_is_given_up() -> None:
-    assert len(read(b"BZh91AY&SY" * 5000)[1]) == 1000
+    (broken,) = read(b"BZh91AY&SY" * 5000)[1]
+    assert "1000 places" in broken.error
     assert len(read(bz2.compress(b"") * 50_000)[1]) == 1
 
 

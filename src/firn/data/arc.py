@@ -6,13 +6,14 @@ there is none, or the record is cut off, a `Record` with an error stands for the
 
 from __future__ import annotations
 
-import gzip
 import io
 import re
 import zlib
 from collections.abc import Collection, Iterator
 from typing import BinaryIO, cast
 
+from firn.data.compressed import Damaged
+from firn.data.warc_packed import Stretches
 from firn.data.warc_record import GZIP, Record, broken
 
 _FILE = b"filedesc:"
@@ -45,20 +46,24 @@ def arc_records(stream: BinaryIO, limit: int, wanted: Collection[str]) -> Iterat
     elif _one_record(head):
         yield from _members(stream, limit, wanted, size)
     else:
-        yield from _inflated(cast(BinaryIO, gzip.GzipFile(fileobj=stream)), limit, wanted)
+        yield from _inflated(stream, limit, wanted)
 
 
-def _lines(stream: BinaryIO, limit: int, wanted: Collection[str], size: int | None) -> Iterator[Record]:
-    """Records one after another. size: of the file, None where it is compressed and places in it mean nothing."""
+def _lines(
+    stream: BinaryIO, limit: int, wanted: Collection[str], size: int | None, behind: bool = False
+) -> Iterator[Record]:
+    """Records one after another. size: of the file, None where it is compressed and places in it mean nothing. behind:
+    what is damaged, so that what stands before the first record is the rest of another."""
     at, lost = 0, None
     while line := stream.readline(_LINE):
         start, at = at, at + len(line)
         header = _HEADER.fullmatch(line.removesuffix(b"\n"))
         if header is None:
             # Records end with an empty line, and some writers are generous with them.
-            if lost is None and line.strip():
+            if lost is None and line.strip() and not behind:
                 lost = start
             continue
+        behind = False
         if lost is not None:
             yield broken(lost, start, "no ARC header")
             lost = None
@@ -73,11 +78,27 @@ def _lines(stream: BinaryIO, limit: int, wanted: Collection[str], size: int | No
 
 
 def _inflated(stream: BinaryIO, limit: int, wanted: Collection[str]) -> Iterator[Record]:
-    """Records of a file that is compressed as a whole."""
+    """Records of a file that is compressed as a whole, those behind damaged places too."""
+    source, behind = Stretches(stream), False
     try:
-        yield from _lines(stream, limit, wanted, None)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        yield Record(0, None, None, {}, None, 0, f"cannot be decompressed: {error}; the rest of the file is given up")
+        while True:
+            last: Record | None = None
+            for record in _lines(cast(BinaryIO, source), limit, wanted, None, behind):
+                if last is not None:
+                    yield last
+                last = record
+            damage, behind = source.cut, True
+            if damage is not None and last is not None and last.error:
+                last.error = f"{last.error}: {damage.error}"
+            if last is not None:
+                yield last
+            if damage is None:
+                return
+            if last is None or not last.error:
+                yield Record(0, damage.block, damage.end, {}, None, 0, damage.error)
+            source.go_behind()
+    except Damaged as damaged:
+        yield Record(0, None, None, {}, None, 0, f"{damaged}; the rest of the file is given up")
 
 
 def _members(stream: BinaryIO, limit: int, wanted: Collection[str], size: int) -> Iterator[Record]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 from typing import Any, BinaryIO, cast
 
-from firn.data.wikitext.packed import Cut, Readable, unpack
+from firn.data.frames import Readable
+from firn.data.wikitext.packed import Cut, unpack
 
 #: A file may unpack to so many times its size, once it has given more than FREE bytes.
 MAX_RATIO = 200

@@ -1,38 +1,35 @@
 """WARC records out of a file, good ones and broken ones, each with its place.
 
-fastwarc reads what is sound. It ends at the first thing that is not, and says nothing of a gzip member cut off before
-its header is complete; so here every such place becomes a `Record` with an error. In plain files, and in gzip files
-with a member per record, reading goes on at the next place where a record begins.
+Plain files, and gzip files with a member per record, fastwarc reads as far as they are sound. It ends at the first
+thing that is not, and says nothing of a gzip member cut off before its header is complete; so here every such place
+becomes a `Record` with an error, and reading goes on at the next place where a record begins.
 """
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import io
 import re
 import zlib
-from collections.abc import Collection, Generator, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterator
 from typing import BinaryIO, cast
 
 from fastwarc.warc import ArchiveIterator, WarcRecord
 
 from firn.data.arc import arc_records, is_arc
-from firn.data.warc_record import GZIP, Record, broken
+from firn.data.frames import kind_of
+from firn.data.warc_packed import packed_records
+from firn.data.warc_record import GZIP, Record, broken, is_whole
+from firn.data.wikitext.packed import HEAD, damaged_kind
 
 __all__ = ["MAX_BROKEN", "Record", "records"]
 
 #: Broken places in a file after which the rest of it is given up.
 MAX_BROKEN = 1000
 
-_BZIP2, _ZSTD, _LZ4 = b"BZh", b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\x18"
-# A skippable frame with the dictionary of all that follow (IIPC, "Zstandard Compression for WARC Files 1.0").
-_ZSTD_DICTIONARY = b"\x5d\x2a\x4d\x18"
 _MEMBER = re.compile(re.escape(GZIP))
 _LINE = re.compile(rb"(?<![^\n])WARC/\d\.\d")
 _HEADER_END = re.compile(rb"\r?\n\r?\n")
 _LENGTH = re.compile(rb"\ncontent-length:\s*(\d{1,18})", re.IGNORECASE)
-_ONCE = ["content-length", "warc-type"]
 _PIECE = 1 << 16
 _MAX_HEADER = 1 << 16
 # Enough of a gzip member to have its first bytes: the tables of its codes come before.
@@ -40,16 +37,14 @@ _TRIED = 1 << 12
 
 
 def records(stream: BinaryIO, limit: int, wanted: Collection[str]) -> Iterator[Record]:
-    """Every record of a WARC file: plain, gzip (a member per record, or one for all), bzip2, zstd (with a dictionary
-    too) or lz4; or of an ARC file, plain or gzip.
+    """Every record of a WARC file: plain, gzip (a member per record, or one for all), bzip2, xz, zstd (with a
+    dictionary too) or lz4; or of an ARC file, plain or gzip.
 
     stream: seekable. limit: bytes of the longest block that is read. wanted: types whose blocks are read. Memory stays
     within a few times `limit`. Raises what `stream` raises.
     """
-    head, _ = stream.read(_MAX_HEADER), stream.seek(0)
-    found = arc_records(stream, limit, wanted) if is_arc(head) else _Archive(stream, limit, wanted).records()
     errors = 0
-    for number, record in enumerate(found):
+    for number, record in enumerate(_found(stream, limit, wanted)):
         record.number = number
         if record.error is not None:
             errors += 1
@@ -60,27 +55,56 @@ def records(stream: BinaryIO, limit: int, wanted: Collection[str]) -> Iterator[R
         yield record
 
 
+def _found(stream: BinaryIO, limit: int, wanted: Collection[str]) -> Iterator[Record]:
+    """The records by the reader that the file's begin asks for."""
+    size = stream.seek(0, io.SEEK_END)
+    stream.seek(0)
+    head = stream.read(_MAX_HEADER)
+    stream.seek(0)
+    if size == 0:
+        yield broken(0, 0, "the file is empty")
+    elif is_arc(head):
+        yield from arc_records(stream, limit, wanted)
+    elif head.startswith(GZIP) and _one_record(head):
+        yield from _Archive(stream, size, limit, wanted, members=True).records()
+    elif kind_of(head):
+        yield from packed_records(stream, limit, wanted)
+    else:
+        yield from _unknown(stream, size, limit, wanted)
+
+
+def _unknown(stream: BinaryIO, size: int, limit: int, wanted: Collection[str]) -> Iterator[Record]:
+    """Records of a plain file, or of a compressed one whose first bytes are damaged."""
+    head = stream.read(HEAD)
+    members = False
+    if not head.startswith(b"WARC/"):
+        # What a plain file holds may be compressed, and a compressed file may hold blocks as they are.
+        kind = damaged_kind(head, _LINE if _LINE.search(head) else None)
+        if kind and not (GZIP.startswith(kind.begins) and _one_record(head)):
+            stream.seek(0)
+            yield from packed_records(stream, limit, wanted)
+            return
+        members = kind is not None or _Archive(stream, size, limit, wanted, members=True).next(0) is not None
+    yield from _Archive(stream, size, limit, wanted, members).records()
+
+
 class _Bytes:
     """The archive's bytes from `start` on, for fastwarc, whose positions count from there.
 
-    What the stream raises is kept, since fastwarc's own errors are OSErrors too; a decompressor's error ends the bytes.
+    What the stream raises is kept, since fastwarc's own errors are OSErrors too.
     """
 
     def __init__(self, stream: BinaryIO, start: int = 0):
         self.stream, self.at = stream, 0
-        self.inflating = isinstance(stream, gzip.GzipFile | bz2.BZ2File)
         self.failure: BaseException | None = None
-        self.damage: str | None = None
         stream.seek(start)
 
     def read(self, size: int = -1) -> bytes:
         try:
             data = self.stream.read(size)
         except BaseException as error:
-            if not self.inflating or not isinstance(error, EOFError | zlib.error | OSError):
-                self.failure = error
-                raise
-            self.damage, data = f"cannot be decompressed: {error}", b""
+            self.failure = error
+            raise
         self.at += len(data)
         return data
 
@@ -89,30 +113,14 @@ class _Bytes:
 
 
 class _Archive:
-    """members: a gzip member per record. opaque: compressed otherwise, so that places in the file mean nothing.
-    lenient: the lines of its headers end in LF alone."""
+    """A file whose records each have their place. members: a gzip member per record; otherwise it is plain. lenient:
+    the lines of its headers end in LF alone."""
 
-    def __init__(self, stream: BinaryIO, limit: int, wanted: Collection[str]):
-        self.stream, self.limit, self.wanted = stream, limit, wanted
-        self.size = stream.seek(0, io.SEEK_END)
-        stream.seek(0)
-        head = stream.read(_MAX_HEADER)
-        self.members = head.startswith(GZIP) and _one_record(head)
-        self.opaque = head.startswith((GZIP, _BZIP2, _ZSTD, _ZSTD_DICTIONARY, _LZ4)) and not self.members
+    def __init__(self, stream: BinaryIO, size: int, limit: int, wanted: Collection[str], members: bool):
+        self.stream, self.size, self.limit, self.wanted, self.members = stream, size, limit, wanted, members
         self.lenient = False
-        if not self.opaque and not self.members and not head.startswith(b"WARC/"):
-            self.members = True  # unless the first member is damaged
-            self.members = self._next(0) is not None
-        stream.seek(0)
-        if self.opaque and head.startswith(GZIP):
-            self.stream = cast(BinaryIO, gzip.GzipFile(fileobj=stream))
-        elif head.startswith(_BZIP2):
-            self.stream = cast(BinaryIO, bz2.BZ2File(stream))
 
     def records(self) -> Iterator[Record]:
-        if self.size == 0:
-            yield broken(0, 0, "the file is empty")
-            return
         at: int | None = 0
         while at is not None:
             at = yield from self._sound(at)
@@ -132,7 +140,7 @@ class _Archive:
                 if not self.lenient and "\n" in "".join(headers.values()):
                     self.lenient = True
                     return offset
-                if not _is_whole(headers, items):
+                if not is_whole(headers, items):
                     start, problem = offset, "no WARC header, or not all of it"
                     break
                 last = self._read(found, offset, headers)
@@ -142,23 +150,16 @@ class _Archive:
             if source.failure is not None:
                 raise source.failure from None
             problem = str(error)
-        problem = source.damage or problem
-        if self.opaque:
-            if last is not None:
-                yield self._placed(last, 0)
-            if problem and not (last and last.error):
-                yield Record(0, None, None, {}, None, 0, f"{problem}; the rest of the file is given up")
-            return None
         if last is None:
-            return (yield from self._skipped(start, self._next(start + 1), problem or "no WARC record"))
+            return (yield from self._skipped(start, self.next(start + 1), problem or "no WARC record"))
         begin = cast(int, last.offset)
         if last.error:
-            after = self._next(begin + 1)
+            after = self.next(begin + 1)
             yield self._placed(last, self.size if after is None else after)
             return after
         end, whole = self._end(begin)
         if not whole:
-            after = self._next(begin + 1)
+            after = self.next(begin + 1)
             end = self.size if after is None else after
             yield self._placed(last, end)
             return (yield from self._skipped(end, after, problem or "the record before is cut off"))
@@ -166,7 +167,7 @@ class _Archive:
         if problem is None and self._rest_is_blank(end):
             return None
         # Where the next record begins at once, what was wrong lay behind the end of this one, within its member.
-        after = self._next(end)
+        after = self.next(end)
         if after == end:
             return end
         return (yield from self._skipped(end, after, problem or "no WARC record"))
@@ -184,10 +185,7 @@ class _Archive:
         return Record(0, offset, None, headers, block, size, error)
 
     def _placed(self, record: Record, end: int) -> Record:
-        if self.opaque:
-            record.offset = None
-        else:
-            record.end = end
+        record.end = end
         return record
 
     def _end(self, offset: int) -> tuple[int, bool]:
@@ -217,7 +215,7 @@ class _Archive:
         self.stream.seek(at)
         return not any(data.strip(b"\r\n\0") for data in iter(lambda: self.stream.read(_PIECE), b""))
 
-    def _next(self, at: int) -> int | None:
+    def next(self, at: int) -> int | None:
         """The next place at or after `at` where a record begins."""
         pattern, keep = (_MEMBER, _TRIED) if self.members else (_LINE, 8)
         base, window = max(at - 1, 0), b""  # one more, to see whether a line begins there
@@ -232,22 +230,23 @@ class _Archive:
         return None
 
 
-def _is_whole(headers: Mapping[str, str], items: Collection[tuple[str, str]]) -> bool:
-    """Whether a header has all that each has, and once: where one breaks off, fastwarc takes that of the next record
-    for the rest of it."""
-    if len(headers) == len(items):
-        return "warc-type" in headers and "content-length" in headers
-    return sorted(lower for name, _ in items if (lower := name.lower()) in _ONCE) == _ONCE
-
-
 def _one_record(head: bytes) -> bool:
-    """Whether a gzip file's first member holds one record and not the whole archive, as far as can be seen."""
+    """Whether a gzip file's members hold a record each, as far as can be seen."""
+    inflate, data, sound = zlib.decompressobj(31), b"", True
     try:
-        data = zlib.decompressobj(31).decompress(head, _MAX_HEADER << 4)
+        for at in range(0, len(head), _TRIED):
+            data += inflate.decompress(head[at : at + _TRIED], _MAX_HEADER << 4)
+            if inflate.eof or len(data) >= _MAX_HEADER << 4:
+                break
     except zlib.error:
-        return True
+        sound = False  # what came before the damage may tell all the same
     block = _block(data)
-    return block is None or not data[sum(block) :].lstrip(b"\r\n").startswith(b"WARC/")
+    if block and data[sum(block) :].lstrip(b"\r\n").startswith(b"WARC/"):
+        return False
+    if block and sound and (len(data) >= sum(block) or not inflate.eof):
+        return True
+    others = (head[found.start() :] for found in _MEMBER.finditer(head, 1))
+    return next((_begins_record(other) for other in others if _first(other)), True)
 
 
 def _block(record: bytes) -> tuple[int, int] | None:
@@ -259,7 +258,12 @@ def _block(record: bytes) -> tuple[int, int] | None:
 
 
 def _begins_record(data: bytes) -> bool:
+    return _first(data) == b"WARC/"
+
+
+def _first(data: bytes) -> bytes:
+    """The first bytes of a gzip member; none where they cannot be had."""
     try:
-        return zlib.decompressobj(31).decompress(data[:_TRIED], 5) == b"WARC/"
+        return zlib.decompressobj(31).decompress(data[:_TRIED], 5)
     except zlib.error:
-        return False
+        return b""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 GZIP = b"\x1f\x8b\x08"
+_ONCE = ["content-length", "warc-type"]
 
 
 @dataclass(slots=True)
@@ -42,3 +43,11 @@ class Record:
 def broken(offset: int, end: int, problem: str) -> Record:
     """A place where no record can be read."""
     return Record(0, offset, end, {}, None, 0, f"{problem}, at byte {offset}")
+
+
+def is_whole(headers: Mapping[str, str], items: Collection[tuple[str, str]]) -> bool:
+    """Whether a WARC header has all that each has, and once: where one breaks off, the header of the next record may
+    have been taken for the rest of it. headers: by names in lower case. items: as they stand."""
+    if len(headers) == len(items):
+        return "warc-type" in headers and "content-length" in headers
+    return sorted(lower for name, _ in items if (lower := name.lower()) in _ONCE) == _ONCE

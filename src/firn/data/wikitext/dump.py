@@ -85,7 +85,7 @@ class Dump:
         self._piece_at = 0  # in the unpacked dump, of the last piece
         self._last_block: int | None = None  # of the piece before it
         self._file = _Counted(stream)
-        self._pieces = _utf8(unpack(self._file))
+        self._pieces = _utf8(unpack(self._file, search=True))
         self._limit = max_bytes
         self._buffer = bytearray()
         self._position = 0  # of the buffer, in the unpacked dump
@@ -136,7 +136,10 @@ class Dump:
     def _moved(self) -> Iterator[Piece | Cut]:
         """The pieces, at their offsets in the whole file."""
         for piece in self._pieces:
-            yield piece if piece.block is None else replace(piece, block=piece.block + self._start)
+            if isinstance(piece, Cut):
+                yield piece.moved(self._start)
+            else:
+                yield piece if piece.block is None else replace(piece, block=piece.block + self._start)
 
     def _open(self, block: int | None) -> tuple[bytes, bool]:
         """Go to the next page; returns what lies before, and whether one begins in the buffer."""
@@ -206,7 +209,7 @@ class _Counted:
     def __init__(self, stream: BinaryIO):
         self._stream, self.count = stream, 0
 
-    def read(self, size: int) -> bytes:
+    def read(self, size: int, /) -> bytes:
         data = self._stream.read(size)
         self.count += len(data)
         return data

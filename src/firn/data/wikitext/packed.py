@@ -1,26 +1,30 @@
 """Compressed files as a stream of pieces that know where in the file they can be read from again.
 
 A multistream dump is many bz2 streams one after the other; each can be unpacked without those before it. A damaged one
-is given up and reading goes on at the next.
+is given up, and reading goes on at the next; likewise in files of many xz streams, gzip members, zstd or lz4 frames.
 """
 
 from __future__ import annotations
 
-import bz2
-import lzma
+import io
 import re
-import zlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import BinaryIO, Protocol
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import BinaryIO
 
-import pyarrow as pa
+from firn.data.frames import KINDS, PIECE, BadFrame, Kind, Readable, Tape, kind_of
 
-_READ = 1 << 16
-_PIECE = 1 << 20
-_XZ_MEMORY = 256 << 20
-#: Damaged streams after which the rest of a file is given up.
+#: Frames that cannot be unpacked, and what only looks like one behind a damaged one, after which a file is given up.
 MAX_DAMAGED = 1000
+_BZ2 = next(kind.pattern for kind in KINDS if kind.name == "bz2 stream")
+# Bytes in which the next stream of a dump begins: its streams are of 100 pages, or 900 kB.
+_WINDOW = 16 << 20
+_MAGIC = 10  # bytes that the pattern looks at
+# What looks like a frame behind a damaged one is one if it ends well, or gives so many bytes.
+_TRIED = 1 << 16
+#: Bytes at the begin of a file in which the first frame is that can be read.
+HEAD = 1 << 20
+_TRIES = 100  # places in them
 
 
 @dataclass(frozen=True)
@@ -33,65 +37,24 @@ class Piece:
 
 @dataclass(frozen=True)
 class Cut:
-    """Here bytes are lost. final: nothing comes after."""
+    """Here bytes are lost: those of the file from `block` to `end`, compressed as they are. kind: how. final: nothing
+    comes after."""
 
-    error: str
+    reason: str
+    kind: Kind
     block: int
+    end: int
     final: bool
 
-
-class Readable(Protocol):
-    """What a file need be able to do."""
-
-    def read(self, size: int, /) -> bytes: ...
-
-
-class _Unpacker(Protocol):
     @property
-    def eof(self) -> bool: ...
+    def error(self) -> str:
+        """What is lost and why, and how it may be mended where that is all."""
+        mend = f"; nothing can be read behind it: {self.kind.mend}" if self.final else ""
+        return f"the {self.kind.name} at bytes {self.block}-{self.end - 1} is damaged: {self.reason}{mend}"
 
-    @property
-    def unused_data(self) -> bytes: ...
-
-    @property
-    def needs_input(self) -> bool: ...
-
-    def decompress(self, data: bytes, max_length: int = -1) -> bytes: ...
-
-
-class _Gzip:
-    """zlib's decompressor with the manners of bz2's and lzma's."""
-
-    def __init__(self) -> None:
-        self._inner = zlib.decompressobj(31)
-
-    @property
-    def eof(self) -> bool:
-        return self._inner.eof
-
-    @property
-    def unused_data(self) -> bytes:
-        return self._inner.unused_data
-
-    @property
-    def needs_input(self) -> bool:
-        return not self._inner.unconsumed_tail
-
-    def decompress(self, data: bytes, max_length: int = -1) -> bytes:
-        return self._inner.decompress(self._inner.unconsumed_tail + data, max(0, max_length))
-
-
-_BZ2 = re.compile(rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)")
-# Bytes in which the next stream of a dump begins: its streams are of 100 pages, or 900 kB.
-_WINDOW = 16 << 20
-#: By the bytes a stream begins with: what unpacks it, and how a stream of the kind is told in the midst of others.
-_KINDS: tuple[tuple[bytes, Callable[[], _Unpacker], re.Pattern[bytes]], ...] = (
-    (b"BZh", bz2.BZ2Decompressor, _BZ2),
-    (b"\xfd7zXZ\x00", lambda: lzma.LZMADecompressor(memlimit=_XZ_MEMORY), re.compile(rb"\xfd7zXZ\x00")),
-    (b"\x1f\x8b", _Gzip, re.compile(rb"\x1f\x8b\x08[\x00-\x1f]")),
-)
-_MAGIC = 10  # bytes that the longest of these patterns looks at
-_ZSTD = b"\x28\xb5\x2f\xfd"
+    def moved(self, by: int) -> Cut:
+        """The same in a file that begins so many bytes earlier."""
+        return replace(self, block=self.block + by, end=self.end + by)
 
 
 def begins(stream: BinaryIO, size: int, every: int) -> list[int]:
@@ -114,7 +77,7 @@ def _next_begin(stream: BinaryIO, place: int) -> int | None:
     """Where the first bz2 stream at `place` or behind it begins; None where none does nearby."""
     stream.seek(place)
     skipped, rest = 0, b""
-    while skipped < _WINDOW and (data := stream.read(_PIECE)):
+    while skipped < _WINDOW and (data := stream.read(PIECE)):
         rest += data
         if match := _BZ2.search(rest):
             return place + skipped + match.start()
@@ -123,110 +86,99 @@ def _next_begin(stream: BinaryIO, place: int) -> int | None:
     return None
 
 
-def unpack(stream: Readable) -> Iterator[Piece | Cut]:
-    """The pieces of a file, at most 1 MiB each; a `Cut` where the file breaks off or is damaged.
+def unpack(stream: Readable, search: bool = False) -> Iterator[Piece | Cut]:
+    """The pieces of a file, at most 1 MiB each, and a `Cut` where it is damaged or breaks off.
 
-    Plain, bz2, xz, gzip or zstd, by its first bytes. Raises what `stream` raises.
+    Plain, bz2, xz, gzip, zstd or lz4, by its first bytes. search: where those are none that are known, by the first
+    frame in it that can be read (`damaged_kind`). Raises what `stream` raises.
     """
-    head = stream.read(_READ)
-    if head.startswith(_ZSTD):
-        yield from _zstd(stream, head)
+    tape = Tape(stream)
+    kind = kind_of(tape.peek(_MAGIC))
+    if kind is None and search:
+        kind = damaged_kind(tape.peek(HEAD))
+    if kind is not None:
+        yield from _frames(tape, kind)
         return
-    for magic, unpacker, pattern in _KINDS:
-        if head.startswith(magic):
-            yield from _streams(stream, head, unpacker, pattern)
-            return
-    while head:
-        yield Piece(head, None)
-        head = stream.read(_PIECE)
+    while data := tape.read(PIECE):
+        tape.keep()
+        yield Piece(data, None)
 
 
-def _streams(
-    stream: Readable, data: bytes, make: Callable[[], _Unpacker], pattern: re.Pattern[bytes]
-) -> Iterator[Piece | Cut]:
-    """The streams in a file, `data` being its first bytes."""
-    offset, damaged = 0, 0  # offset: in the file, of `data`
-    while data.rstrip(b"\x00"):
-        unpacker, block, unread = make(), offset, data
-        error: Exception | None = None
-        while not unpacker.eof and error is None:
-            if unpacker.needs_input and not unread:
-                offset += len(data)
-                data = unread = stream.read(_READ)
-                if not data:
-                    yield Cut("the file breaks off within a compressed stream", block, final=True)
-                    return
-            out = b""
-            try:
-                out = unpacker.decompress(unread, _PIECE)
-            except (OSError, EOFError, ValueError, lzma.LZMAError, zlib.error) as damage:
-                error = damage
-            unread = b""
-            if out:
-                yield Piece(out, block)
-        if error is not None:
-            if block + 1 > offset:
-                offset, data = block + 1, data[block + 1 - offset :]
-            skipped, data = _skip(stream, data, pattern)
-            offset += skipped
+def damaged_kind(head: bytes, holds: re.Pattern[bytes] | None = None) -> Kind | None:
+    """How a file is compressed that begins so, where its first bytes are no known ones, but a frame follows that can be
+    read. holds: what is in its first MiB."""
+    first: tuple[int, Kind] | None = None
+    for kind in KINDS:
+        for tries, found in enumerate(re.finditer(kind.pattern, head[:HEAD])):
+            if tries == _TRIES or (first and found.start() > first[0]):
+                break
+            if _is_frame(head[found.start() :], kind, holds):
+                first = found.start(), kind
+                break
+    return first[1] if first else None
+
+
+def _is_frame(head: bytes, kind: Kind, holds: re.Pattern[bytes] | None) -> bool:
+    tape = Tape(io.BytesIO(head))
+    try:
+        data = next(kind.decoder()(tape), None)
+        return data is not None and (holds is None or holds.search(data) is not None)
+    except BadFrame:
+        # A block of bz2 gives nothing before its end.
+        return kind.sure and not tape.peek(1)
+
+
+def _frames(tape: Tape, kind: Kind) -> Iterator[Piece | Cut]:
+    """The frames of a file.
+
+    Behind a damaged one the next place is tried where a frame seems to begin. Only when one is unpacked the damage is
+    told, so that it is one however many places only seem to be frames.
+    """
+    decode, damaged = kind.decoder(), 0
+    cut: Cut | None = None
+    while _is_more(tape, kind):
+        tape.keep()
+        block, tried, size = tape.at, [], 0
+        try:
+            for data in decode(tape):
+                tried.append(data)
+                size += len(data)
+                if cut is None or size >= _TRIED:
+                    yield from _told(cut, block, tried)
+                    cut, tried = None, []
+            yield from _told(cut, block, tried)
+            cut = None
+        except BadFrame as error:
             damaged += 1
-            if damaged == MAX_DAMAGED:
-                yield Cut(f"{damaged} compressed streams are damaged; the rest is given up", block, final=True)
+            cut = cut or Cut(str(error), kind, block, block, False)
+            tape.back(block + 1)
+            if damaged == MAX_DAMAGED or not tape.find(kind.pattern):
+                many = (
+                    f"{cut.reason}; {damaged} places are like it, and the rest is given up"
+                    if damaged == MAX_DAMAGED
+                    else cut.reason
+                )
+                yield replace(cut, reason=many, end=max(tape.at, block + 1), final=True)
                 return
-            yield Cut(f"the compressed stream is damaged: {error}", block, final=not data)
-            continue
-        offset += len(data) - len(unpacker.unused_data)
-        data = unpacker.unused_data or stream.read(_READ)
+    if cut is not None:
+        yield replace(cut, end=tape.at, final=True)
 
 
-def _skip(stream: Readable, data: bytes, pattern: re.Pattern[bytes]) -> tuple[int, bytes]:
-    """How far the next stream is, and the bytes from there on; none where there is no other."""
-    skipped = 0
-    while True:
-        if found := pattern.search(data):
-            return skipped + found.start(), data[found.start() :]
-        skipped += max(0, len(data) - _MAGIC)
-        more = stream.read(_READ)
-        if not more:
-            return skipped, b""
-        data = data[-_MAGIC:] + more
+def _told(cut: Cut | None, block: int, tried: list[bytes]) -> Iterator[Piece | Cut]:
+    if cut is not None:
+        yield replace(cut, end=block)
+    for data in tried:
+        yield Piece(data, block)
 
 
-class _Source:
-    """A stream as pyarrow reads it, from its first bytes on. error: what its own reading raised."""
-
-    closed = False
-
-    def __init__(self, stream: Readable, head: bytes):
-        self._stream, self._head = stream, head
-        self.error: Exception | None = None
-
-    def read(self, size: int) -> bytes:
-        if self._head:
-            data, self._head = self._head[:size], self._head[size:]
-            return data
-        try:
-            return self._stream.read(size)
-        except Exception as error:
-            self.error = error
-            raise
-
-    def close(self) -> None:
-        """The stream is closed by whoever opened it."""
-
-
-def _zstd(stream: Readable, head: bytes) -> Iterator[Piece | Cut]:
-    """The pieces of a zstd file, one frame after the other; a window is at most 128 MiB, as zstd itself has it."""
-    source = _Source(stream, head)
-    unpacker = pa.CompressedInputStream(pa.PythonFile(source, mode="r"), "zstd")
-    while True:
-        try:
-            data = unpacker.read(_PIECE)
-        except OSError as error:
-            if source.error is not None:
-                raise source.error from None
-            yield Cut(f"the compressed stream is damaged: {error}", 0, final=True)
-            return
-        if not data:
-            return
-        yield Piece(data, 0)
+def _is_more(tape: Tape, kind: Kind) -> bool:
+    """Whether anything but zeros follows. Before a frame they are padding in xz files, and damage in others."""
+    if tape.peek(1).strip(b"\x00"):
+        return True
+    tape.keep()
+    begin = tape.at
+    while data := tape.read(PIECE):
+        if rest := data.lstrip(b"\x00"):
+            tape.back(tape.at - len(rest) if kind.padded else begin)
+            return True
+    return False

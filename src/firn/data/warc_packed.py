@@ -1,0 +1,242 @@
+"""Records of WARC files that are compressed otherwise than by a gzip member per record.
+
+Places in such a file mean nothing to a record: it is known by its number. Where a frame of the compression is damaged,
+reading goes on at the first record that begins behind it, and one `Record` with an error stands for what is lost: the
+record that the damage cuts off, or else those bytes of the file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+from dataclasses import replace
+from typing import BinaryIO
+
+from firn.data.compressed import FREE, MAX_RATIO, Damaged
+from firn.data.warc_record import Record, is_whole
+from firn.data.wikitext.packed import Cut, unpack
+
+_MAX_HEADER = 1 << 16
+_PIECE = 1 << 20
+_BEGIN = re.compile(rb"WARC/\d\.\d{1,2}[ \t]{0,8}\r?\n")
+_HEADER_END = re.compile(rb"\n\r?\n")
+_BLANK = re.compile(rb"[\r\n\x00]*")
+# Bytes that are looked at again when more come: as many as _BEGIN is long, and the two empty lines before it.
+_OVERLAP = 32
+
+
+class Stretches:
+    """What a compressed file holds, in stretches from one damaged place to the next. It reads like a file that ends
+    where a stretch does. cut: the damage there, once it is reached; None at the end of the file.
+
+    Reading raises what the file's own does, and Damaged where it unpacks to far more than there is of it.
+    """
+
+    def __init__(self, stream: BinaryIO):
+        self._stream, self._taken = stream, 0
+        self._pieces = unpack(_Taken(self), search=True)
+        self._held, self._base = bytearray(), 0  # unpacked bytes, and how many were before them
+        self._block: int | None = None
+        self._frames: list[int] = []  # which of the unpacked bytes are the first of a frame
+        self.cut: Cut | None = None
+
+    def take(self, size: int) -> bytes:
+        """Bytes of the file as it is."""
+        data = self._stream.read(size)
+        self._taken += len(data)
+        return data
+
+    @property
+    def at(self) -> int:
+        """How many unpacked bytes were read."""
+        return self._base
+
+    def peek(self, size: int) -> bytes:
+        """The bytes that come next, fewer only at the end of the stretch."""
+        while len(self._held) < size and self._more():
+            pass
+        return bytes(self._held[:size])
+
+    def read(self, size: int) -> bytes:
+        """So many bytes, fewer only at the end of the stretch."""
+        data = self.peek(size)
+        self._drop(len(data))
+        return data
+
+    def skip(self, size: int) -> int:
+        """Pass over so many bytes; returns how many there were."""
+        left = size
+        while left and (len(self._held) or self._more()):
+            step = min(left, len(self._held))
+            self._drop(step)
+            left -= step
+        return size - left
+
+    def skip_blank(self) -> None:
+        """Pass over empty lines and zeros."""
+        while self._held or self._more():
+            blank = _BLANK.match(self._held)
+            self._drop(blank.end() if blank else 0)
+            if self._held:
+                return
+
+    def readline(self, limit: int) -> bytes:
+        """A line, or as much of it."""
+        searched = 0
+        while (end := self._held.find(b"\n", searched, limit)) < 0 and len(self._held) < limit:
+            searched = len(self._held)
+            if not self._more():
+                break
+        return self.read(end + 1 if end >= 0 else min(limit, len(self._held)))
+
+    def header(self) -> bytes | None:
+        """The header of a record, which begins here; None where none does, or it has no end."""
+        size = 1 << 12
+        while True:
+            head = self.peek(size)
+            if not (begin := _BEGIN.match(head)):
+                return None
+            if end := _HEADER_END.search(head, begin.end() - 1):
+                self._drop(end.end())
+                return head[begin.end() : end.start()]
+            if len(head) < size or size >= _MAX_HEADER:
+                return None
+            size *= 4
+
+    def go_behind(self) -> None:
+        """Go to the next stretch."""
+        self.cut = None
+        self._drop(len(self._held))
+
+    def go_on(self) -> tuple[Cut | None, bool]:
+        """Go to the next record, in this stretch or a later one, but not to one that begins here.
+
+        A record begins where a frame does, or behind two empty lines. Returns the damage on the way, from the first cut
+        to the last, and whether there is a record.
+        """
+        damage: Cut | None = None
+        begin_at = 1
+        while True:
+            while found := _BEGIN.search(self._held, begin_at):
+                begin_at = found.start() + 1
+                if self._may_begin(found.start()):
+                    del found  # it holds on to the bytes
+                    self._drop(begin_at - 1)
+                    return damage, True
+            self._drop(max(0, len(self._held) - _OVERLAP))
+            begin_at = min(len(self._held), 1)
+            if self._more():
+                continue
+            if self.cut is None:
+                return damage, False
+            damage = replace(damage, end=self.cut.end, final=self.cut.final) if damage else self.cut
+            self.go_behind()
+            begin_at = 0
+
+    def _may_begin(self, at: int) -> bool:
+        before = bytes(self._held[max(0, at - 4) : at])
+        if before.endswith((b"\n\r\n", b"\n\n")):
+            return True
+        # A frame may begin within the empty lines.
+        return self._base + at - len(before) + len(before.rstrip(b"\r\n")) in self._frames
+
+    def _more(self) -> bool:
+        """Unpack more of this stretch."""
+        if self.cut is not None or (piece := next(self._pieces, None)) is None:
+            return False
+        if isinstance(piece, Cut):
+            self.cut = piece
+            return False
+        if piece.block != self._block:
+            self._block = piece.block
+            self._frames = [at for at in self._frames if at >= self._base]
+            self._frames.append(self._base + len(self._held))
+        self._held += piece.data
+        if self._base + len(self._held) > max(FREE, MAX_RATIO * self._taken):
+            raise Damaged(f"it unpacks to more than {MAX_RATIO} times its size")
+        return True
+
+    def _drop(self, size: int) -> None:
+        del self._held[:size]
+        self._base += size
+
+
+class _Taken:
+    """What `unpack` reads."""
+
+    def __init__(self, by: Stretches):
+        self._by = by
+
+    def read(self, size: int, /) -> bytes:
+        return self._by.take(size)
+
+
+def packed_records(stream: BinaryIO, limit: int, wanted: Collection[str]) -> Iterator[Record]:
+    """Every record, and one with an error for each place where some are lost. The arguments are those of
+    `firn.data.warc.records`."""
+    source, found = Stretches(stream), False
+    try:
+        for record in _records(source, limit, wanted):
+            found = True
+            yield record
+    except Damaged as damage:
+        found = True
+        yield Record(0, None, None, {}, None, 0, f"{damage}; the rest of the file is given up")
+    if not found:
+        yield Record(0, None, None, {}, None, 0, "no WARC record in it")
+
+
+def _records(source: Stretches, limit: int, wanted: Collection[str]) -> Iterator[Record]:
+    more = True
+    while more:
+        source.skip_blank()
+        lost = Record(0, None, None, {}, None, 0)
+        if source.peek(1):
+            at, record = source.at, _record(source, limit, wanted)
+            if record is not None and record.error is None:
+                yield record
+                continue
+            lost = record or lost
+            lost.error = lost.error or f"no WARC header, or not all of it, at byte {at} of what it unpacks to"
+        elif source.cut is None:
+            return
+        damage, more = source.go_on()
+        if damage is not None:
+            said = replace(damage, final=not more).error
+            if lost.headers:
+                lost.error = f"{lost.error}: {said}"
+            else:
+                lost.offset, lost.end, lost.error = damage.block, damage.end, said
+        yield lost
+
+
+def _record(source: Stretches, limit: int, wanted: Collection[str]) -> Record | None:
+    """The record that begins here; None where none does, or it is cut off and of a type that is not wanted."""
+    head = source.header()
+    items = _items(head) if head is not None else []
+    headers = {name.lower(): value for name, value in reversed(items)}  # of repeated ones the first counts
+    if not is_whole(headers, items) or not re.fullmatch(r"\d{1,18}", headers["content-length"]):
+        return None
+    record = Record(0, None, None, headers, None, int(headers["content-length"]))
+    if record.type in wanted and record.size <= limit:
+        record.block = source.read(record.size)
+        read = len(record.block)
+    else:
+        read = source.skip(record.size)
+    if read < record.size:
+        if record.type not in wanted:
+            return None
+        record.error = f"cut off: {read} of {record.size} bytes"
+    return record
+
+
+def _items(head: bytes) -> list[tuple[str, str]]:
+    """Names and values of a header; a line that begins with a space continues the one before."""
+    items: list[tuple[str, str]] = []
+    for line in head.decode("utf-8", "replace").split("\n"):
+        if line[:1] in (" ", "\t") and items:
+            items[-1] = (items[-1][0], f"{items[-1][1]} {line.strip()}")
+        elif ":" in line:
+            name, _, value = line.partition(":")
+            items.append((name.strip(), value.strip()))
+    return items

@@ -1,0 +1,218 @@
+"""Damage in archives that are compressed otherwise than by a gzip member per record: it costs what it touches, is one
+row, and neither makes records up nor gives one twice."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import random
+import sys
+import tracemalloc
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import xxhash
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
+
+from firn.data.warc import Record, records
+from firn.data.wikitext.packed import MAX_DAMAGED
+
+sys.path.insert(0, str(Path(__file__).parent))
+from warcs import http, record
+
+WANTED = {"response", "resource", "conversion"}
+Pack = Callable[[bytes], bytes]
+
+
+def zstd(data: bytes) -> bytes:
+    return zstandard.ZstdCompressor(write_checksum=True).compress(data)
+
+
+def lz4(data: bytes) -> bytes:
+    """A frame with a check sum of its content, whose blocks are stored as they are (LZ4 Frame Format 1.6)."""
+    about = bytes([0b0110_0100, 0x40])
+    blocks = [data[at : at + 65536] for at in range(0, len(data), 65536)]
+    stored = b"".join((len(block) | 1 << 31).to_bytes(4, "little") + block for block in blocks)
+    ends = bytes(4) + xxhash.xxh32(data).intdigest().to_bytes(4, "little")
+    return b"\x04\x22\x4d\x18" + about + bytes([xxhash.xxh32(about).intdigest() >> 8 & 255]) + stored + ends
+
+
+PACKS: dict[str, Pack] = {"bz2": bz2.compress, "gzip": gzip.compress, "xz": lzma.compress, "zstd": zstd, "lz4": lz4}
+
+
+def read(data: bytes, limit: int = 1 << 20) -> list[Record]:
+    return list(records(io.BytesIO(data), limit, WANTED))
+
+
+def names(found: list[Record]) -> list[str]:
+    return [r.headers["warc-record-id"].split(":")[-1].rstrip(">") for r in found if r.error is None]
+
+
+def made(chance: random.Random, count: int) -> list[bytes]:
+    """Records of which one in four is of a type that is not read."""
+    kinds = [("response", "application/http; msgtype=response"), ("request", "application/http; msgtype=request")]
+    return [
+        record(str(i), http(chance.randbytes(chance.randint(0, 3000))), *kinds[not chance.randrange(4)])
+        for i in range(count)
+    ]
+
+
+def hurt(frame: bytes, chance: random.Random, how: str, after: int = 0) -> bytes:
+    damaged = bytearray(frame)
+    at = chance.randrange(after, len(frame))
+    if how == "flip":
+        damaged[at] ^= 1 << chance.randrange(8)
+    elif how == "cut":
+        del damaged[at:]
+    elif how == "zeros":
+        damaged[at : at + 100] = bytes(len(damaged[at : at + 100]))
+    elif how == "noise":
+        damaged[after:] = chance.randbytes(len(frame) - after)
+    else:
+        damaged[at:at] = chance.randbytes(10)
+    return bytes(damaged)
+
+
+CHANCE = st.integers(0, 1 << 32).map(random.Random)
+HOW = st.sampled_from(["flip", "cut", "zeros", "noise", "insert"])
+
+
+@given(CHANCE, st.sampled_from([*set(PACKS) - {"gzip"}]), st.integers(0, 5), HOW)
+def test_a_damaged_frame_costs_its_own_record(chance: random.Random, kind: str, where: int, how: str) -> None:
+    parts = made(chance, 6)
+    frames = [PACKS[kind](part) for part in parts]
+    expected = {r.number: r.block for r in read(b"".join(parts))}
+    begin = sum(map(len, frames[:where]))
+    frames[where] = hurt(frames[where], chance, how)
+    data = b"".join(frames)
+    found = read(data)
+    assert [n for n in names(found) if n != str(where)] == [str(i) for i in range(6) if i != where]
+    assert sum(r.error is not None for r in found) <= 1
+    for r in found:
+        if r.error is None:
+            assert r.block == expected[int(names([r])[0])]
+        else:
+            assert r.offset is None or (r.offset, r.end) == (begin, begin + len(frames[where]))
+            assert f"at bytes {begin}-" in r.error
+    # What is lost is told, but for a frame whose content is whole all the same, and a last one that is gone.
+    if str(where) not in names(found) and data[begin:].strip(b"\0"):
+        assert sum(r.error is not None for r in found) == 1
+
+
+@given(CHANCE, st.sampled_from([*PACKS]), st.integers(0, 7), HOW)
+def test_frames_that_begin_in_the_midst_of_records(chance: random.Random, kind: str, where: int, how: str) -> None:
+    """As parallel compressors write them: all records stay that lie in whole frames, whichever they begin in."""
+    parts = made(chance, 12)
+    plain = b"".join(parts)
+    cuts = [0, *sorted(chance.sample(range(len(parts[0]) + 200, len(plain)), 7)), len(plain)]
+    frames = [PACKS[kind](plain[a:b]) for a, b in pairwise(cuts)]
+    first, last = cuts[where], cuts[where + 1]
+    frames[where] = hurt(frames[where], chance, how)
+    found = read(b"".join(frames))
+    at, whole = 0, []
+    for i, part in enumerate(parts):
+        if at + len(part) <= first or at >= last:
+            whole.append(str(i))
+        at += len(part)
+    assert [n for n in names(found) if n in whole] == whole
+    assert names(found) == sorted(set(names(found)), key=int)
+    assert sum(r.error is not None for r in found) <= 1
+
+
+@given(CHANCE, st.integers(0, 19), HOW)
+def test_with_a_dictionary(chance: random.Random, where: int, how: str) -> None:
+    parts = [record(str(i), http(f"Snow of winter {i}. ".encode() * 20)) for i in range(20)]
+    dictionary = zstandard.train_dictionary(2048, parts * 8)
+    body = dictionary.as_bytes()
+    head = (0x184D2A5D).to_bytes(4, "little") + len(body).to_bytes(4, "little") + body
+    compressor = zstandard.ZstdCompressor(dict_data=dictionary, write_checksum=True)
+    frames = [compressor.compress(part) for part in parts]
+    frames[where] = hurt(frames[where], chance, how)
+    found = read(head + b"".join(frames))
+    assert [n for n in names(found) if n != str(where)] == [str(i) for i in range(20) if i != where]
+    assert sum(r.error is not None for r in found) <= 1
+
+
+@given(CHANCE, st.sampled_from([*PACKS]), HOW)
+def test_a_single_frame_gives_what_lies_before_the_damage_and_says_how_to_mend_it(
+    chance: random.Random, kind: str, how: str
+) -> None:
+    parts = made(chance, 6)
+    whole = PACKS[kind](b"".join(parts))
+    found = read(hurt(whole, chance, how, after=16))
+    assert names(found) == [str(i) for i in range(len(names(found)))]
+    errors = [r.error for r in found if r.error is not None]
+    assert len(errors) == 1 or names(found) == [str(i) for i in range(6)]
+    if errors and "is damaged" in errors[0]:
+        assert "nothing can be read behind it: " in errors[0]
+        assert ("bzip2recover" in errors[0]) == (kind == "bz2")
+
+
+def test_what_looks_like_a_frame_in_a_damaged_one_makes_no_record_up() -> None:
+    """A page that holds an archive: its records are found in no frame, and a magic alone is none."""
+    inner = record("false", http(b"x" * 100))
+    for pack in (zstd, lz4, bz2.compress):
+        for bait in (b"\x28\xb5\x2f\xfd" * 300, b"\x04\x22\x4d\x18" * 300, b"BZh91AY&SY" * 300, b"\r\nWARC/1.0\r\nx"):
+            parts = [record("0", http(b"a")), record("1", http(bait + random.Random(1).randbytes(500))), inner]
+            frames = [pack(part) for part in parts]
+            frames[1] = frames[1][:-9] + b"damage!"
+            found = read(b"".join(frames))
+            assert [n for n in names(found) if n != "1"] == ["0", "false"]
+            assert sum(r.error is not None for r in found) <= 1
+
+
+def test_tries_are_bounded() -> None:
+    for magic in (b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\x18\x64\x40\x00", b"BZh91AY&SY", b"\x1f\x8b\x08\x00"):
+        found = read(zstd(record("0", http(b"a"))) + magic * 50_000)
+        assert names(found) in (["0"], [])
+        assert sum(r.error is not None for r in found) == 1
+    (broken,) = read(b"BZh91AY&SY" * 50_000)
+    assert f"{MAX_DAMAGED} places" in (broken.error or "")
+
+
+@pytest.mark.parametrize("kind", ["bz2", "zstd", "lz4", "xz"])
+def test_memory_is_bounded_by_no_frame(kind: str) -> None:
+    """A frame of 64 MiB, damaged near its end, whose last record is not wanted."""
+    last = record("1", bytes(60 << 20), "request")
+    packed = bytearray(PACKS[kind](record("0", http(b"a" * 50)) + last + record("2", http(b"a"))))
+    packed[-9] ^= 1
+    data = bytes(packed) + PACKS[kind](record("3", http(b"b")))
+    tracemalloc.start()
+    found = read(data)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert {"0", "3"} <= set(names(found))
+    assert sum(r.error is not None for r in found) == 1
+    assert peak < 32 << 20
+
+
+def test_a_frame_that_unpacks_to_far_more_than_there_is_of_it_is_given_up() -> None:
+    compressor = zstandard.ZstdCompressor().compressobj()
+    bomb = b"".join(compressor.compress(bytes(1 << 20)) for _ in range(300)) + compressor.flush()
+    found = read(zstd(record("0", http(b"a"))) + bomb)
+    assert names(found) == ["0"]
+    assert "times its size" in (found[-1].error or "")
+
+
+def test_every_compression_gives_the_same_headers_as_fastwarc(shared_data: Callable[[str], Path]) -> None:
+    compared = 0
+    for path in sorted(shared_data("warc").glob("*/*.warc*")):
+        data = path.read_bytes()
+        if data[:2] == b"\x1f\x8b" and path.stat().st_size < 1 << 20:
+            try:
+                data = gzip.decompress(data)
+            except (OSError, EOFError):
+                continue
+        plain = read(data)
+        if not data.startswith(b"WARC/") or len(data) > 4 << 20 or any(r.error for r in plain):
+            continue
+        found = read(zstd(data))
+        assert [(r.headers, r.block, r.error) for r in found] == [(r.headers, r.block, r.error) for r in plain], path
+        compared += 1
+    assert compared > 10
