@@ -236,4 +236,4 @@ def _response(record: Record, limit: int) -> http.Response:
     return http.Response(200, {"content-type": kind}, block)
 
 
-STAGE = Stage("read", 4, run, libraries=("fastwarc",), ledger=True)
+STAGE = Stage("read", 5, run, libraries=("fastwarc",), ledger=True)
