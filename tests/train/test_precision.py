@@ -137,7 +137,9 @@ def test_compiling_is_chosen_by_what_it_saves(monkeypatch: pytest.MonkeyPatch) -
     def chosen(eager: float, first: float, fast: float, passes: int, always: bool = False) -> bool:
         times = iter([eager, eager, eager, first, fast, fast, fast])
         monkeypatch.setattr(compiled, "_seconds", lambda once: next(times))
-        on, _ = compiled.choose(blocks, lambda: None, passes, always)
+        said: list[str] = []
+        on, note = compiled.choose(blocks, lambda: None, passes, always, said.append)
+        assert bool(said) == bool(note), "told before it compiles, and only then"
         assert (blocks[0]._compiled_call_impl is not None) == on
         compiled.turn_off(blocks)
         return on

@@ -42,16 +42,24 @@ def turn_off(blocks: nn.ModuleList) -> None:
         block._compiled_call_impl = None
 
 
-def choose(blocks: nn.ModuleList, once: Callable[[], None], passes: int, always: bool) -> tuple[bool, str]:
+def choose(
+    blocks: nn.ModuleList,
+    once: Callable[[], None],
+    passes: int,
+    always: bool,
+    say: Callable[[str], None] = lambda text: None,
+) -> tuple[bool, str]:
     """Whether the blocks are to be compiled, and a note on it; they then are, or are not.
 
     once: one pass forward and backward on the run's own shapes that changes nothing, and has run when it returns.
-    passes: how many of these are ahead. always: do not measure, only see that it works.
+    passes: how many of these are ahead. always: do not measure, only see that it works. say: told before it compiles,
+    which may take minutes.
     """
     once()
     before = 0.0 if always else min(_seconds(once) for _ in range(_PASSES))
     if not always and before * passes < _WORTH:
         return False, ""
+    say("compiling the blocks" + ("" if always else f" to see whether that pays: {before:.3f} s a pass without"))
     turn_on(blocks)
     try:
         first = _seconds(once)

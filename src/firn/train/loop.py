@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +101,7 @@ def train(
             if start is not None:
                 start.load(trainer.model, trainer.optimizers)
             if runtime is None:
-                _note(progress, trainer.choose_compile())
+                _note(progress, trainer.choose_compile(partial(_note, progress)))
             position = Position(step=0, seconds=0.0, runtime=trainer.runtime.to_json())
         else:
             position = checkpoints.load(saved, trainer.model, trainer.parts)

@@ -127,15 +127,15 @@ class Trainer:
             clock.mark("backward")
         return torch.cat(nats)
 
-    def choose_compile(self) -> str:
+    def choose_compile(self, say: Callable[[str], None] = lambda text: None) -> str:
         """Let the model's blocks be compiled where the settings say so or measuring shows that it pays; a note on it.
 
-        Weights must be set; they and the optimizers' state stay as they are.
+        Weights must be set; they and the optimizers' state stay as they are. say: told where it will take minutes.
         """
         choice = self.settings.compile
         if choice == "off" or self.settings.document_mask:  # each new set of documents would be compiled
             return "blocks are not compiled: train.document_mask is on" if choice == "on" else ""
-        on, note = compiled.choose(self.model.layers, *self._passes(0), always=choice == "on")
+        on, note = compiled.choose(self.model.layers, *self._passes(0), choice == "on", say)
         self.runtime = replace(self.runtime, compile=on)
         return note
 
