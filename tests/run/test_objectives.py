@@ -145,7 +145,7 @@ def test_the_speedrun_variant_says_that_it_does_not_export_and_generates(tiny: A
     assert isinstance(hf.load(outcome.model), Speedrun)
     assert "opens in firn alone" in (Path(outcome.model) / "README.md").read_text()
     assert len("".join(Writer.open("other", runs).write("def ", max_tokens=5))) > 0
-    recipe = recipe_of(tiny, "model={preset: speedrun}")
+    recipe = recipe_of(tiny, "model={preset: speedrun}", "train.schedule.warmup=2")
     (remark,) = training.remarks(recipe, training.beginning(recipe, runs))
     assert "will open in firn alone" in remark
 

@@ -96,6 +96,15 @@ def test_the_rates_rise_and_fall_as_published() -> None:
         assert learning_rate(speedrun.schedule, step, speedrun.steps) == pytest.approx(factor)
 
 
+def test_a_run_that_ends_in_its_warm_up_says_so() -> None:
+    def said(*overrides: str) -> str:
+        recipe = load(GPT2, ["tokenizer.file=null", "tokenizer.vocab_size=50257", *overrides])
+        return " ".join(training.remarks(recipe, training.beginning(recipe, RECIPES)))
+
+    assert "train.schedule.warmup is 700" in said("train.steps=700")
+    assert said("train.steps=701") == ""
+
+
 @both
 def test_every_parameter_is_updated_as_published(path: Path) -> None:
     recipe = load(path, SMALL[path])

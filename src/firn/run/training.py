@@ -115,6 +115,11 @@ def remarks(recipe: Recipe, begin: Beginning) -> list[str]:
         lines.append(
             f"{'train':<10}  batches begin at the first again: for other windows of the same data, set train.seed"
         )
+    if recipe.train.schedule.warmup >= recipe.train.steps:
+        lines.append(
+            f"{'train':<10}  ends while its rates still rise: {recipe.train.steps:,} steps, and "
+            f"train.schedule.warmup is {recipe.train.schedule.warmup:,}"
+        )
     if isinstance(begin.shape, ModelSettings) and (reason := unexportable(begin.shape)):
         lines.append(f"{'train':<10}  the model will open in firn alone: {reason}")
     return lines
