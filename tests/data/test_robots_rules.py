@@ -212,6 +212,42 @@ def test_as_google_published_it(robots: str, agent: str, yes: list[str], no: lis
     assert [path for path in yes + no if allowed(robots, agent, path)] == yes
 
 
+# The example of draft-ietf-aipref-attach-05, section 3.4.
+USAGE = """\
+User-Agent: *
+Allow: /
+Disallow: /never/
+Content-Usage: train-ai=n
+Content-Usage: /ai-ok/ train-ai=y
+
+User-Agent: ExampleBot
+Allow: /
+Content-Usage: train-ai=y
+"""
+SIGNAL = "User-agent: *\nContent-Signal: search=yes, ai-train=no\nAllow: /\n"
+
+
+@pytest.mark.parametrize(
+    ("robots", "agent", "yes", "no"),
+    [
+        (USAGE, "ExampleBot", ["/test", "/never/test", "/ai-ok/test"], []),
+        (USAGE, "OtherBot", ["/ai-ok/test"], ["/test", "/never/test"]),
+        (SIGNAL, "GPTBot", [], ["/", "/x"]),
+        (SIGNAL + "User-agent: GPTBot\nAllow: /\n", "GPTBot", ["/", "/x"], []),
+        ("Content-Signal: ai-train=no\n", "GPTBot", ["/x"], []),
+        ("User-agent: *\nContent-Signal: ai-train=yes,search=no,ai-input=no\n", "GPTBot", ["/x"], []),
+        ("User-agent: *\nContent-Signal: ai-input=no\nContent-Usage: search=n\n", "GPTBot", ["/x"], []),
+        ("User-agent: *\nContent-Signal: AI-Train = No ;x=1\n", "GPTBot", [], ["/x"]),
+        ("User-agent: *\nContent-Usage: /a train-ai=n\nContent-Usage: /a train-ai=y\n", "GPTBot", ["/"], ["/a"]),
+        ("User-agent: *\nContent-Usage: /*.pdf$ train-ai=n, search=y\n", "GPTBot", ["/x.pdf?"], ["/x.pdf"]),
+        ("User-agent: *\nContent-Usage:\nContent-Usage: /\nContent-Usage: train-ai=\n", "GPTBot", ["/x"], []),
+        ("User-agent: GPTBot\nContent-Usage: train-ai=n\nUser-agent: *\nDisallow: /\n", "GPTBot", [], ["/x"]),
+    ],
+)
+def test_what_may_be_fetched_and_is_not_for_training(robots: str, agent: str, yes: list[str], no: list[str]) -> None:
+    assert [path for path in yes + no if allowed(robots, agent, path)] == yes
+
+
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_ends_of_lines_and_their_numbers(end: str) -> None:
     body = end.join(["User-Agent: foo", "Allow: /some/path", "User-Agent: bar", "", "", "Disallow: /"]).encode()
@@ -305,8 +341,10 @@ AGENT = b"User-agent: *\n"
         (b"\n" * 600_000, None),
         (b"\x00\xff" * 400_000, None),
         (AGENT + b"Disallow: /%61" + b"%61" * 150_000, None),
+        (AGENT + b"Content-Usage: " + b"train-ai=y," * 40_000 + b"train-ai=n", "GPTBot"),
+        (AGENT + b"Content-Usage: train-ai" + b" " * 400_000 + b"=", None),
     ],
-    ids=["wildcards", "one pattern", "stars", "robots", "groups", "ends of lines", "binary", "encoded"],
+    ids=["wildcards", "one pattern", "stars", "robots", "groups", "ends", "binary", "encoded", "usage", "spaces"],
 )
 def test_hostile_files(body: bytes, refused: str | None) -> None:
     """Each takes well under a second; to go through rules for each robot, or back in a pattern, takes minutes."""

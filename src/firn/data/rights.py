@@ -3,7 +3,8 @@
 A page opts out by `tdm-reservation: 1` (W3C Community Group Final Report, TDM Reservation Protocol, 2024) or by the
 directive `noai` for robots, in its HTTP header or in its HTML. `noimageai` speaks of pictures alone. Sources that see
 headers or HTML keep what they find in `meta` as `opt_out`; the stage filter decides, by the rules `rights.opt_out`,
-`rights.license` (a licence that is not wanted) and `rights.no_license` (none is known).
+`rights.license` (a licence that is not wanted) and `rights.no_license` (none is known). What a site says in its
+robots.txt is firn.data.robots' to find.
 """
 
 from __future__ import annotations

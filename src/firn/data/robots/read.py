@@ -248,4 +248,4 @@ def _joined(url: str, location: Any) -> str:
         return ""
 
 
-STAGE = Stage("robots-read", 1, run, libraries=("fastwarc", "zstandard"))
+STAGE = Stage("robots-read", 2, run, libraries=("fastwarc", "zstandard"))

@@ -5,6 +5,10 @@ end for the end of the URL; case counts in paths, and not in names of robots. A 
 together, or else those of `*`. As usual outside of the RFC too: a missing colon and frequent misspellings are
 understood, of a robot's name what comes before a space or slash counts, and a cut-off byte order mark is passed over.
 
+Beside who may fetch a page, a group may say that what may be fetched is not for training: `Content-Usage: train-ai=n`
+(IETF, draft-ietf-aipref-attach-05), and `Content-Signal: ai-train=no` (https://contentsignals.org), each with a pattern
+before it or for the whole site. There too the longest pattern decides, and of equally long ones the one that says no.
+
 Of a file only LIMIT bytes are read. A URL is compared with each of its patterns in time linear in both: there are no
 regular expressions to go back and forth in.
 """
@@ -25,7 +29,9 @@ _FIELDS = {
     **dict.fromkeys((b"user-agent", b"useragent", b"user agent"), "agent"),
     **dict.fromkeys((b"allow",), "allow"),
     **dict.fromkeys((b"disallow", b"dissallow", b"dissalow", b"disalow", b"diasllow", b"disallaw"), "disallow"),
+    **dict.fromkeys((b"content-usage", b"content-signal"), "usage"),
 }
+_TRAINING = re.compile(rb"\s*(?:train-ai|ai-train)\s*=\s*(y|yes|n|no)\s*(?:;.*)?", re.IGNORECASE)
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 # A product token (section 2.2.1), and digits, since robots have them in their names.
 _NAME = re.compile(rb"[A-Za-z0-9_-]+")
@@ -68,10 +74,10 @@ def reduced(body: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A line that allows or disallows. line: its number, from 1. text: as it stands there, as far as it is shown.
+    """A line that allows or disallows, to fetch a page or to train on it.
 
-    robots: a bit for each that obeys it. parts: of the pattern in normal form, between its `*`. anchored: it ends in
-    `$`. length: bytes of the whole pattern.
+    line: its number, from 1. text: as it stands there, as far as it is shown. robots: a bit for each that obeys it.
+    parts: of the pattern in normal form, between its `*`. anchored: it ends in `$`. length: bytes of the whole pattern.
     """
 
     line: int
@@ -108,7 +114,8 @@ class Robots:
         self._agents = agents
         bits = {agent.lower().encode(): 1 << index for index, agent in enumerate(agents)}
         all_agents, everyone = (1 << len(agents)) - 1, 1 << len(agents)
-        rules: list[Rule] = []
+        access: list[Rule] = []
+        usage: list[Rule] = []
         named = group = 0
         ruled = False  # whether the group has a rule, so that the next name begins another
         for number, line in enumerate(_lines(body), 1):
@@ -122,35 +129,38 @@ class Robots:
                 elif name := _NAME.match(value):
                     group |= bits.get(name[0].lower(), 0)
                 named |= group
-            else:
-                ruled = True
+                continue
+            ruled = True
+            if field != "usage":
                 if group and value:
-                    rules.append(_rule(number, line, group, field == "allow", value))
-        others = all_agents & ~named
-        obeyed = ((rule, rule.robots & all_agents | (others if rule.robots & everyone else 0)) for rule in rules)
-        ordered = sorted(obeyed, key=lambda each: (-each[0].length, not each[0].allow, each[0].line))
-        self._rules = [(rule, robots) for rule, robots in ordered if robots]
-        self._concerned = 0
-        for _, robots in self._rules:
-            self._concerned |= robots
+                    access.append(_rule(number, line, group, field == "allow", value))
+            elif group and (wish := _usage(value)):
+                usage.append(_rule(number, line, group, wish[1], wish[0]))
+
+        def obeyed(rules: list[Rule], first: bool) -> list[tuple[Rule, int]]:
+            """Rules and who obeys them, those that decide first; `first`: of equally long ones."""
+            rules.sort(key=lambda rule: (-rule.length, rule.allow is not first, rule.line))
+            others = all_agents & ~named
+            found = [(r, r.robots & all_agents | (others if r.robots & everyone else 0)) for r in rules]
+            return [(rule, robots) for rule, robots in found if robots]
+
+        self._rules = obeyed(access, True), obeyed(usage, False)
 
     def disallows(self, path: bytes) -> tuple[str, Rule] | None:
-        """The first of the robots that may not fetch this path (of `place`), and the rule that says so."""
-        undecided, refused = self._concerned, 0
-        by: list[tuple[int, Rule]] = []
-        for rule, robots in self._rules:
-            if not (hit := robots & undecided) or not rule.matches(path):
-                continue
-            undecided &= ~hit
-            if not rule.allow:
-                refused |= hit
-                by.append((hit, rule))
-            if not undecided:
-                break
-        if not refused:
+        """The first of the robots that may not fetch this path (of `place`) or train on it, and the rule of that."""
+        return next((found for rules in self._rules if (found := self._refused(rules, path))), None)
+
+    def _refused(self, rules: list[tuple[Rule, int]], path: bytes) -> tuple[str, Rule] | None:
+        decided, by = 0, list[tuple[int, Rule]]()
+        for rule, robots in rules:
+            if (hit := robots & ~decided) and rule.matches(path):
+                decided |= hit
+                if not rule.allow:
+                    by.append((hit, rule))
+        if not by:
             return None
-        first = refused & -refused
-        return self._agents[first.bit_length() - 1], next(rule for hit, rule in by if hit & first)
+        hit, rule = min(by, key=lambda each: each[0] & -each[0])
+        return self._agents[(hit & -hit).bit_length() - 1], rule
 
 
 def _lines(body: bytes) -> Iterator[bytes]:
@@ -163,7 +173,7 @@ def _lines(body: bytes) -> Iterator[bytes]:
 
 
 def _directive(line: bytes) -> tuple[str, bytes] | None:
-    """What a line says: `agent`, `allow` or `disallow`, and of what; None for any other line."""
+    """What a line says: `agent`, `allow`, `disallow` or `usage`, and of what; None for any other line."""
     line = line.partition(b"#")[0].strip()
     name, colon, value = line.partition(b":")
     if not colon:
@@ -173,6 +183,18 @@ def _directive(line: bytes) -> tuple[str, bytes] | None:
         name, value = words
     field = _FIELDS.get(name.strip().lower())
     return (field, value.strip()) if field else None
+
+
+def _usage(value: bytes) -> tuple[bytes, bool] | None:
+    """The pattern of a line about usage, and whether training is wished; None where it says nothing of that."""
+    pattern, *rest = value.split(maxsplit=1) or [b""]
+    wishes = value
+    if pattern.startswith((b"/", b"*")):
+        wishes = rest[0] if rest else b""
+    else:
+        pattern = b"/"
+    said = [found[1].lower() for part in wishes.split(b",") if (found := _TRAINING.fullmatch(part))]
+    return (pattern, not any(word in (b"n", b"no") for word in said)) if said else None
 
 
 def _rule(number: int, line: bytes, robots: int, allow: bool, pattern: bytes) -> Rule:

@@ -93,7 +93,7 @@ def obey(
     groups = shuffle(
         engine,
         name="robots",
-        version=1,
+        version=2,
         settings=settings,
         inputs=[(each,) for each in (*shards, *tables)],
         map=meet,
