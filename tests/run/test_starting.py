@@ -256,6 +256,22 @@ def test_a_branch_goes_on_to_the_same_bits_though_what_it_began_from_is_gone(
             place.run("branch", *branch, *other)
 
 
+@pytest.mark.parametrize(
+    ("model", "others"),
+    [
+        ("{preset: modernbert-like, layers: 1, width: 32, heads: 2, ffn_width: 48, context: 32}",
+         ("train.objective=masked", "tokenizer={vocab_size: 512}", "report={ladder: false}")),
+        ("{preset: speedrun, layers: 2, width: 32, heads: 2, context: 32}", ()),
+    ],
+)  # fmt: skip
+def test_every_kind_of_model_is_branched(begun: Place, model: str, others: tuple[str, ...]) -> None:
+    begun.run("kind", f"model={model}", *others)
+    outcome = begun.run("kind-branch", "train.from=kind@4", "model=null", *ANNEAL, *others)
+    recipe = begun.load("kind-branch", "train.from=kind@4", "model=null", *ANNEAL, *others)
+    shape: Any = training.beginning(recipe, begun.runs).shape
+    assert outcome.weights == by_hand(begun, recipe, "kind", 4, shape)
+
+
 @pytest.mark.slow
 def test_resuming_a_longer_branch_is_proven(begun: Place) -> None:
     longer = ("train.from=base@4", "model={context: 64, rope_theta: 50000}", "train.window=64")
@@ -314,7 +330,11 @@ LLAMA = "preset: llama, layers: 2, width: 32, heads: 2, kv_heads: 1, ffn_width: 
         (unfinished, ("train.from=base",), "not trained to its end"),
         (unfinished, ("model={from: base}",), "begin from one of its checkpoints: train.from"),
         (None, (*BRANCH, "model={from: elsewhere}"), "did not begin from elsewhere"),
-        (None, (*BRANCH, "model={preset: llama, layers: 3}"), "leave `model` out, it is the checkpoint's"),
+        (
+            None,
+            (*BRANCH, "model={preset: llama, context: 32, layers: 3}"),
+            "model.layers: the checkpoint's model has 2, this one 3",
+        ),
         (None, (*BRANCH, f"model={{{LLAMA}, context: 64}}"), "to lengthen it, give context, rope_theta, rope_scaling"),
         (None, (*BRANCH, "model={context: 16}"), "shorter windows need no change"),
         (None, (*BRANCH, "train.window=64"), "the model reads at most 32"),

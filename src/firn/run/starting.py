@@ -157,14 +157,14 @@ def _shape(recipe: Recipe, run: RunFolder, theirs: Shape) -> Shape:
     ours = _by_numbers(recipe)
     said, saved = ours.model_dump(mode="json"), theirs.model_dump(mode="json")
     said["vocab_size"] = ours.vocab_size or theirs.vocab_size
-    for name in sorted(said.keys() | saved.keys()):
+    for name in said | saved:  # the preset first
         if said.get(name) != saved.get(name):
-            longer = "to lengthen it, give " + ", ".join(LENGTHENING) + " alone"
             raise RecipeError(
                 f"the checkpoint's model has {saved.get(name)}, this one {said.get(name)}",
                 where=where,
                 key=f"model.{name}",
-                mend=f"leave `model` out, it is the checkpoint's; {longer}",
+                mend="leave `model` out, it is the checkpoint's (on the command line: model=null); to lengthen it, "
+                f"give {', '.join(LENGTHENING)} alone",
             )
     return theirs
 
