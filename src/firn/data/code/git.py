@@ -2,6 +2,10 @@
 
 The repository is hostile. Git is never run in it: it works in an empty repository of our own, which has the other one's
 objects and neither its configuration, hooks, attributes, replacements nor remotes. Branches and tags are read here.
+
+Nothing is read outside of the folder that was named: a `.git` that is a file (`gitdir: ...`, of worktrees and
+submodules) or a link is followed where it leads to a place within it, and is an error where it does not. So what
+someone else put into a folder cannot make documents of a repository that lies elsewhere on the machine.
 """
 
 from __future__ import annotations
@@ -13,12 +17,13 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
 from firn.core.errors import InputError
+from firn.data.code import reftable
 
 #: Most files of a commit; a tree may name itself again and again.
 MAX_FILES = 500_000
@@ -54,24 +59,70 @@ class Entry:
 
 @dataclass(frozen=True)
 class Repository:
-    """A repository's own folder, `.git` or a bare one. name: of the repository."""
+    """A repository's own folder, `.git` or a bare one. name: of the repository. bare: no files lie beside it. outside:
+    where it leads to beyond the folder that was named; it cannot be read then."""
 
     folder: Path
     name: str
+    bare: bool = True
+    outside: Path | None = None
 
 
 def repository(path: str | Path) -> Repository | None:
     """The repository that a folder is, or has in `.git`; None where it is none."""
     path = Path(path)
-    for folder, name in ((path, path.name.removesuffix(".git")), (path / ".git", path.name)):
-        if (folder / "HEAD").is_file() and (folder / "objects").is_dir():
-            return Repository(folder, name or "root")
-    return None
+    if _is_repository(path):
+        return _inside(path, Repository(path, path.name.removesuffix(".git") or "root", path.name != ".git"))
+    own = path / ".git"
+    if own.is_file():
+        said = _line(own, _MAX_PATH)
+        if not said.startswith("gitdir: "):
+            return None
+        own = path / said.removeprefix("gitdir: ")
+    elif not _is_repository(own):
+        return None
+    return _inside(path, Repository(own, path.name or "root", False))
+
+
+def _is_repository(folder: Path) -> bool:
+    return (folder / "HEAD").is_file() and (folder / "objects").is_dir()
+
+
+def _inside(path: Path, found: Repository) -> Repository | None:
+    """The repository, if it and its objects lie in `path`; or else where they lie. None where it is none."""
+    try:
+        root = path.resolve()
+        folders = [found.folder, found.folder / "objects"]
+        for folder in folders:
+            if not (real := folder.resolve()).is_relative_to(root):
+                return replace(found, outside=real)
+        if not _is_repository(found.folder):
+            return None
+        links = [entry.path for folder in (folders[1], folders[1] / "pack") for entry in _links(folder)]
+        for link in links:
+            if not (real := Path(link).resolve()).is_relative_to(root):
+                return replace(found, outside=real)
+    except (OSError, ValueError, RuntimeError):  # links that go round; no path at all
+        return None
+    return found
+
+
+def _links(folder: Path) -> list[os.DirEntry[str]]:
+    if not folder.is_dir():
+        return []
+    with os.scandir(folder) as entries:
+        return [entry for entry in entries if entry.is_symlink()]
 
 
 def commit(found: Repository, revision: str) -> str:
     """The hash of the commit that a hash, branch, tag or `HEAD` stands for. Raises InputError."""
     where, mend = str(found.folder), "name a branch, a tag or a commit's whole hash"
+    if found.outside is not None:
+        raise InputError(
+            f"leads to {found.outside}, outside of the folder that is named, where nothing is read",
+            where=where,
+            mend="name the repository that lies there in `paths`, of a worktree the one that it belongs to",
+        )
     if (found.folder / "objects" / "info" / "alternates").exists():
         raise InputError(
             "borrows the objects of another repository, which are not read",
@@ -93,6 +144,7 @@ def _resolved(folder: Path, revision: str) -> str | None:
     if _HASH.fullmatch(revision):
         return revision
     packed = _packed(folder)
+    tables = reftable.is_used(folder)
     names = (
         [revision]
         if revision == "HEAD"
@@ -102,7 +154,7 @@ def _resolved(folder: Path, revision: str) -> str | None:
         for _ in range(5):  # a name may stand for another name
             if name != "HEAD" and (not _REF.fullmatch(name) or ".." in name):
                 break
-            said = _line(folder / name) or packed.get(name, "")
+            said = reftable.lookup(folder, name) if tables else _line(folder / name) or packed.get(name, "")
             if _HASH.fullmatch(said):
                 return said
             if not said.startswith("ref: "):
@@ -111,10 +163,10 @@ def _resolved(folder: Path, revision: str) -> str | None:
     return None
 
 
-def _line(path: Path) -> str:
+def _line(path: Path, most: int = 1024) -> str:
     try:
         with open(path, "rb") as file:
-            return file.read(1024).split(b"\n")[0].decode("utf-8", "replace").strip()
+            return file.read(most).split(b"\n")[0].decode("utf-8", "replace").strip()
     except OSError:
         return ""
 

@@ -84,11 +84,16 @@ def _once(seen: dict[str, str], name: str, path: str) -> None:
 
 
 def _git(path: str, revision: str | None) -> git.Repository | None:
-    """The git repository that a path names, if its objects are to be read and not the files beside them."""
+    """The git repository that a path names, if its objects are to be read and not the files beside them. Raises
+    InputError."""
     if path == STDLIB or not Files(path).is_local:
         return None
-    found = git.repository(os.path.expanduser(path))
-    return found if found and (revision is not None or found.folder.name != ".git") else None
+    folder = os.path.expanduser(path)
+    found = git.repository(folder)
+    if found is None and revision is not None and os.path.lexists(os.path.join(folder, ".git")):
+        mend = "name the repository that it belongs to, or take the files as they lie, without `revision`"
+        raise InputError("its `.git` names no repository", where=path, key="revision", mend=mend)
+    return found if found and (revision is not None or found.bare) else None
 
 
 def _packed_bytes(folder: Path) -> int:

@@ -1,0 +1,209 @@
+"""Where a git repository's objects and branches are: tables of branches, and `.git` that leads elsewhere."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from firn.core.errors import InputError
+from firn.data.code import git, reftable
+from firn.data.fetch import raw
+from firn.data.sources import CodeSource
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from test_sources_code_packed import command, repository, run
+
+Value = str | tuple[str, str] | None
+
+
+def number(value: int) -> bytes:
+    out = [value & 127]
+    while value := value >> 7:
+        value -= 1
+        out.append(value & 127 | 128)
+    return bytes(reversed(out))
+
+
+def table(blocks: list[dict[str, Value]], size: int = 0, wide: bool = False) -> bytes:
+    """A table as https://git-scm.com/docs/reftable describes it. A value is a hash, a tag's hash and that of its
+    commit, `ref: ` and a name, or None where the name was deleted."""
+    head = b"REFT" + bytes([1 + wide]) + size.to_bytes(3, "big") + bytes(16) + (b"s256" if wide else b"")
+    out = b""
+    for names in blocks:
+        first = head if not out else b""
+        records, before, offset = b"", b"", len(first) + 4
+        for name, value in sorted(names.items()):
+            key = name.encode()
+            common = next(
+                (at for at, pair in enumerate(zip(before, key, strict=False)) if pair[0] != pair[1]),
+                min(len(before), len(key)),
+            )
+            kind = 0 if value is None else 2 if isinstance(value, tuple) else 3 if value.startswith("ref: ") else 1
+            records += number(common) + number(len(key) - common << 3 | kind) + key[common:] + number(7)
+            if isinstance(value, tuple):
+                records += bytes.fromhex("".join(value))
+            elif value is not None and kind == 3:
+                target = value.removeprefix("ref: ").encode()
+                records += number(len(target)) + target
+            elif value is not None:
+                records += bytes.fromhex(value)
+            before = key
+        records += offset.to_bytes(3, "big") + (1).to_bytes(2, "big")
+        block = first + b"r" + (offset + len(records)).to_bytes(3, "big") + records
+        out += block + bytes(-len(block) % size if size else 0)
+    return out + b"g" + bytes(3) + head + bytes(44)  # a block of the log, and the footer
+
+
+def stack(folder: Path, *tables: bytes) -> Path:
+    place = folder / "reftable"
+    place.mkdir(parents=True, exist_ok=True)
+    names = [f"0x{number:012x}-0x{number:012x}-{number:08x}.ref" for number in range(len(tables))]
+    for name, data in zip(names, tables, strict=True):
+        (place / name).write_bytes(data)
+    (place / "tables.list").write_text("".join(f"{name}\n" for name in names))
+    return folder
+
+
+def hash_of(number: int, wide: bool = False) -> str:
+    return random.Random(number).randbytes(32 if wide else 20).hex()
+
+
+@pytest.mark.parametrize("size", [0, 4096])
+@pytest.mark.parametrize("wide", [False, True])
+def test_tables_lie_upon_each_other(tmp_path: Path, size: int, wide: bool) -> None:
+    names: dict[str, Value] = {f"refs/heads/topic/{i:03}": hash_of(i, wide) for i in range(120)}
+    names |= {"HEAD": "ref: refs/heads/topic/007", "refs/tags/v1": (hash_of(900, wide), hash_of(901, wide))}
+    kept = sorted(names.items())
+    blocks = [dict(kept[at : at + 30]) for at in range(0, len(kept), 30)]
+    newer: dict[str, Value] = {"refs/heads/topic/003": None, "refs/heads/topic/004": hash_of(77, wide)}
+    stack(tmp_path, table(blocks, size, wide), table([newer], size, wide))
+    for name, value in {**names, **newer}.items():
+        assert reftable.lookup(tmp_path, name) == (value[0] if isinstance(value, tuple) else value or ""), name
+    for name in ("refs/heads/topic/9", "refs/heads/topic", "A", "z"):
+        assert reftable.lookup(tmp_path, name) == ""
+
+
+@given(st.integers(0, 1 << 32).map(random.Random), st.booleans())
+def test_a_damaged_table_is_an_error_or_another_value_and_takes_no_time(
+    tmp_path_factory: pytest.TempPathFactory, chance: random.Random, cut: bool
+) -> None:
+    data = bytearray(table([{f"refs/heads/{i:03}": hash_of(i) for i in range(40)}], chance.choice([0, 4096])))
+    at = chance.randrange(len(data))
+    if cut:
+        del data[at:]
+    else:
+        data[at] ^= 1 << chance.randrange(8)
+    folder = stack(tmp_path_factory.mktemp("t"), bytes(data))
+    with suppress(InputError):
+        assert isinstance(reftable.lookup(folder, "refs/heads/020"), str)
+
+
+def test_a_table_is_sought_nowhere_else(tmp_path: Path) -> None:
+    stack(tmp_path, table([{"HEAD": hash_of(1)}]))
+    for name in ("../secret.ref", "/etc/passwd.ref", "..", "a b.ref"):
+        (tmp_path / "reftable" / "tables.list").write_text(name)
+        with pytest.raises(InputError, match=r"no name of a table|cannot be read"):
+            reftable.lookup(tmp_path, "HEAD")
+
+
+def test_a_repository_with_its_branches_in_tables(tmp_path: Path) -> None:
+    """Its files as git writes them (2.45 and newer); here the tables are of our own making."""
+    root = repository(tmp_path / "proj")
+    heads = {"HEAD": "ref: refs/heads/main", "refs/heads/main": command(root, "rev-parse", "HEAD")}
+    tag = (command(root, "rev-parse", "v1"), command(root, "rev-parse", "v1^{commit}"))
+    own = root / ".git"
+    stack(own, table([{**heads, "refs/tags/v1": tag}], 4096))
+    for path in (own / "refs" / "heads" / "main", own / "refs" / "tags" / "v1"):
+        path.unlink()
+    (own / "HEAD").write_text("ref: refs/heads/.invalid\n")
+    for revision, text in (("HEAD", "changed = 1\n"), ("main", "changed = 1\n"), ("v1", "from lib import util\n")):
+        documents, _ = run(tmp_path / "store", root, revision=revision)
+        assert any(row["text"].startswith(text) for row in documents), revision
+    with pytest.raises(InputError, match="no branch, tag or commit"):
+        run(tmp_path / "store", root, revision="other")
+
+
+def test_a_repository_that_git_gave_tables(tmp_path: Path) -> None:
+    root = tmp_path / "proj"
+    root.mkdir()
+    try:
+        command(root, "init", "-q", "--ref-format=reftable")
+    except subprocess.CalledProcessError:
+        pytest.skip("this git writes no tables; 2.45 and newer do")
+    repository(root)
+    for revision, text in (("HEAD", "changed = 1\n"), ("main", "changed = 1\n"), ("v1", "from lib import util\n")):
+        documents, _ = run(tmp_path / "store", root, revision=revision)
+        assert any(row["text"].startswith(text) for row in documents), revision
+
+
+def test_a_git_file_is_followed_within_the_folder(tmp_path: Path) -> None:
+    """`git init --separate-git-dir`, and bare clones with their worktrees beside them."""
+    origin = repository(tmp_path / "origin")
+    root = tmp_path / "proj"
+    root.mkdir()
+    command(root, "clone", "-q", "--bare", "--no-local", str(origin), ".bare")
+    for said in ("gitdir: ./.bare\n", "gitdir: .bare", f"gitdir: {root / '.bare'}\n"):
+        (root / ".git").write_text(said)
+        documents, _ = run(tmp_path / "store", root, revision="main")
+        main = next(row for row in documents if json.loads(row["meta"])["path"] == "main.py")
+        assert main["text"] == "changed = 1\n"
+        source = CodeSource(paths=(str(root),), revision="main")
+        assert raw(main["address"], source).data == b"changed = 1\n"
+    # Without a revision the files are read as they lie there.
+    (root / "loose.py").write_text("loose = 1\n")
+    documents, _ = run(tmp_path / "store", root)
+    assert [row["text"] for row in documents] == ["loose = 1\n"]
+
+
+def test_nothing_is_read_outside_of_the_folder(tmp_path: Path) -> None:
+    private = repository(tmp_path / "private")
+    command(private, "worktree", "add", "-q", str(tmp_path / "tree"), "-b", "topic")
+    super_ = repository(tmp_path / "super")
+    command(super_, "-c", "protocol.file.allow=always", "submodule", "add", "-q", str(private), "sub")
+    for name, make in {
+        "file": lambda root: (root / ".git").write_text(f"gitdir: {private / '.git'}\n"),
+        "relative": lambda root: (root / ".git").write_text("gitdir: ../private/.git\n"),
+        "link": lambda root: (root / ".git").symlink_to(private / ".git"),
+    }.items():
+        root = tmp_path / name
+        root.mkdir()
+        (root / "own.py").write_text("own = 1\n")
+        make(root)
+        with pytest.raises(InputError, match="outside of the folder"):
+            run(tmp_path / "store", root, revision="HEAD")
+        documents, _ = run(tmp_path / "store", root)
+        assert [row["text"] for row in documents] == ["own = 1\n"]
+    for honest in (tmp_path / "tree", super_ / "sub"):
+        with pytest.raises(InputError, match="outside of the folder"):
+            run(tmp_path / "store", honest, revision="HEAD")
+    # What the error says to do works.
+    assert run(tmp_path / "store", private, revision="topic")[0]
+    assert run(tmp_path / "store", super_ / ".git" / "modules" / "sub", revision="HEAD")[0]
+    # Objects that are borrowed by links are as far away.
+    for part in ("objects", "objects/pack"):
+        root = tmp_path / part.replace("/", "-")
+        command(tmp_path, "clone", "-q", "--bare", "--no-local", str(private), str(root))
+        (root / part).rename(tmp_path / f"moved-{root.name}")
+        (root / part).symlink_to(tmp_path / f"moved-{root.name}")
+        with pytest.raises(InputError, match="outside of the folder"):
+            run(tmp_path / "store", root, revision="HEAD")
+
+
+@pytest.mark.parametrize("said", ["", "gitdir: ", "gitdir: \0", "gitdir: .git", "gitdir: nothing", "nothing"])
+def test_a_git_file_that_names_no_repository(tmp_path: Path, said: str) -> None:
+    (tmp_path / "a.py").write_text("a = 1\n")
+    (tmp_path / ".git").write_text(said)
+    assert git.repository(tmp_path) is None
+    with pytest.raises(InputError, match="names no repository"):
+        run(tmp_path / "store", tmp_path, revision="HEAD")
+    (tmp_path / ".git").unlink()
+    (tmp_path / ".git").symlink_to(tmp_path / ".git")
+    assert git.repository(tmp_path) is None
