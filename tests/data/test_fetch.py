@@ -167,6 +167,19 @@ def test_code_of_a_commit(tmp_path: Path) -> None:
             raw(hostile, source)
 
 
+def test_a_row_of_csv_with_its_delimiter(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text('text;url\none;http://a\n"t;wo";http://b\n')
+    source = FilesSource(paths=(str(tmp_path / "t.csv"),), delimiter=";")
+    assert json.loads(raw("t.csv#row=2", source).data) == {"text": "t;wo", "url": "http://b"}
+
+
+def test_a_page_of_a_dump_in_utf_16(tmp_path: Path) -> None:
+    pages = "".join(f"<page><title>T{n}</title><id>{n}</id><text>snow {n} ü</text></page>" for n in (1, 2))
+    (tmp_path / "d.xml").write_bytes(f"<mediawiki>{pages}</mediawiki>".encode("utf-16"))
+    source = WikipediaSource(paths=(str(tmp_path / "d.xml"),))
+    assert "snow 2 ü" in raw("d.xml#bytes=0-,page=2", source).data.decode()
+
+
 def test_a_page_of_a_dump(tmp_path: Path) -> None:
     def text(number: int) -> str:
         revision = f"<revision><id>{number}5</id><text>Page {number} of snow. </text></revision>"
@@ -204,6 +217,17 @@ def test_papers_in_files_archives_and_folders(tmp_path: Path) -> None:
         assert text.strip().rsplit("\n", 1)[-1].encode() in fetched.data
     assert set(raw("many.tar.gz#y", source).files) == {"y/main.tex", "y/deep.tex"}
     assert raw("many.tar.gz#x/q.xml#part=1", source).data == inside["x/q.xml"]
+
+
+def test_a_paper_that_lies_in_the_source_s_own_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "alone"
+    folder.mkdir()
+    (folder / "main.tex").write_text(LATEX)
+    (folder / "deep.tex").write_text("An included part of snow.")
+    source = PapersSource(paths=(str(folder),))
+    (address,) = documents(source, tmp_path)
+    assert address == "alone"
+    assert set(raw(address, source).files) == {"main.tex", "deep.tex"}
 
 
 def test_books_and_their_chapters(tmp_path: Path, shared_data: Callable[[str], Path]) -> None:

@@ -4,7 +4,7 @@ An address is the name of a file within its source, and behind a `#` the place i
 
     name                            the whole file, or all files of a book or paper that is a folder
     name#bytes=100-199              a record of a WARC file, where it lies
-    name#record=7                   the same, where the file is compressed as a whole
+    name#record=7                   the same, where the file is not compressed record by record
     name#archive/m.warc,bytes=0-9   the same, where the file is a WACZ file
     name#bytes=4096-,page=12        a page of a dump, in the compressed stream that begins there
     name#line=3   name#row=3        a line of JSON, a row of a table; from 1
@@ -38,12 +38,14 @@ from firn.data import tables, wacz
 from firn.data.code import git
 from firn.data.code.git import Unreadable
 from firn.data.compressed import Damaged, opened, plain_name
+from firn.data.frames import dictionary, kind_of
 from firn.data.markup import archive
 from firn.data.markup.work import MarkupError
 from firn.data.sources import CodeSource, CommonCrawlSource, FinewebSource, PydocsSource, Source, fineweb, pydocs
 from firn.data.sources.crawls import Archive
 from firn.data.sources.listing import Found, below, files_of
 from firn.data.warc import records
+from firn.data.wikitext.dump import utf8
 from firn.data.wikitext.packed import Cut, unpack
 
 #: Files of one record, and their bytes, that are fetched at most.
@@ -85,7 +87,7 @@ def raw(address: str, source: Source, store: Store | None = None) -> Raw:
             return _committed(match[1], match[2], match[3], source)
         for name, place in _splits(address):
             if found := _files(name, source, store):
-                return _record(name, place, found, _limit(source))
+                return _record(name, place, found, _limit(source), getattr(source, "delimiter", None))
     except (MarkupError, Damaged, Unreadable, OSError, zlib.error) as error:
         raise InputError(f"cannot be fetched again: {error}", where=address, mend="is the file as it was?") from error
     mend = "give an address as `firn why` shows it; files that moved are found no more"
@@ -175,8 +177,8 @@ def _rendered(name: str, store: Store | None) -> list[Found]:
 # Places in files.
 
 
-def _record(name: str, place: str, found: list[Found], limit: int) -> Raw:
-    """What lies at a place of a file, or of the files of a folder."""
+def _record(name: str, place: str, found: list[Found], limit: int, delimiter: str | None) -> Raw:
+    """What lies at a place of a file, or of the files of a folder. delimiter: of CSV, where the source names one."""
     if len(found) > 1 or found[0].name != name:
         return _folder(name, place, found, limit)
     path = found[0].path
@@ -188,8 +190,13 @@ def _record(name: str, place: str, found: list[Found], limit: int) -> Raw:
         elif match := _WACZ.fullmatch(place):
             data = _in_wacz(stream, match[1], match[2], limit)
         elif match := _NUMBERED.fullmatch(place):
-            pick = {"record": _numbered, "line": _line, "row": _row}[match[1]]
-            data = pick(opened(stream, name) if match[1] != "record" else stream, name, int(match[2]), limit)
+            number = int(match[2])
+            if match[1] == "record":
+                data = _numbered(stream, name, number, limit)
+            elif match[1] == "line":
+                data = _line(opened(stream, name), number, limit)
+            else:
+                data = _row(opened(stream, name), name, number, limit, delimiter)
         elif place:
             return Raw(f"{path}, {place}", _members(stream, name, place, limit))
         else:
@@ -205,14 +212,24 @@ def _whole(stream: BinaryIO, limit: int) -> bytes:
 
 
 def _range(stream: BinaryIO, start: int, last: int, limit: int) -> bytes | None:
-    """A WARC record where it lies, unpacked where it is a gzip member of its own."""
+    """A WARC record where it lies, unpacked where it is a gzip member of its own, or has frames to itself."""
     stream.seek(start)
     # With headers, and what compression may add.
     most = limit + (1 << 20)
     data = stream.read(min(most, last + 1 - start) if last >= 0 else most)
     if data.startswith(b"\x1f\x8b"):
         return zlib.decompressobj(31).decompress(data, most)
-    return data or None
+    if kind_of(data) is None:
+        return data or None
+    stream.seek(0)
+    out = bytearray()
+    for piece in unpack(io.BytesIO(dictionary(stream) + data)):
+        if isinstance(piece, Cut):
+            raise Damaged(piece.reason)
+        out += piece.data
+        if len(out) > most:
+            break
+    return bytes(out[:most])
 
 
 def _numbered(stream: BinaryIO, name: str, number: int, limit: int) -> bytes | None:
@@ -234,7 +251,7 @@ def _in_wacz(stream: BinaryIO, name: str, place: str, limit: int) -> bytes | Non
     return None
 
 
-def _line(stream: BinaryIO, name: str, number: int, limit: int) -> bytes | None:
+def _line(stream: BinaryIO, number: int, limit: int) -> bytes | None:
     at, begins = 0, True
     while piece := stream.readline(limit + 1):
         at += begins
@@ -244,13 +261,13 @@ def _line(stream: BinaryIO, name: str, number: int, limit: int) -> bytes | None:
     return None
 
 
-def _row(stream: BinaryIO, name: str, number: int, limit: int) -> bytes | None:
+def _row(stream: BinaryIO, name: str, number: int, limit: int, delimiter: str | None) -> bytes | None:
     """A row of a table, as JSON."""
     form = tables.FORMS.get(PurePosixPath(plain_name(name).lower()).suffix[1:])
     if form is None:
         return None
     at = 0
-    for row in tables.rows(stream, form, lambda columns: columns, limit, None):
+    for row in tables.rows(stream, form, lambda columns: columns, limit, delimiter):
         at += row.count if isinstance(row, tables.Unread) else 1
         if at >= number:
             if isinstance(row, tables.Unread):
@@ -263,7 +280,7 @@ def _page(stream: BinaryIO, block: int, page: int, limit: int) -> bytes | None:
     """The XML of a page of a MediaWiki dump, looked for from `block` on."""
     stream.seek(block)
     buffer = bytearray()
-    for piece in unpack(stream):
+    for piece in utf8(unpack(stream)):
         if isinstance(piece, Cut):
             continue
         buffer += piece.data

@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import re
+import subprocess
 import sys
 import tarfile
 import zipfile
@@ -124,6 +125,75 @@ def test_every_kind_of_paper(tmp_path: Path) -> None:
     assert by["note.md"]["published"] == datetime(2020, 2, 2, tzinfo=UTC)
     assert by["a.xml"]["id"] == document_id("a.xml", 0, ARTICLE % (b"A", b"alpha"))
     assert all(row["crawled"] is None for row in documents)
+
+
+def paper(title: str, text: str = "\\input{body}") -> str:
+    return f"\\documentclass{{article}}\\title{{{title}}}\\begin{{document}}{text}\\end{{document}}"
+
+
+def test_a_stray_file_above_papers_makes_no_paper_of_them_all(tmp_path: Path) -> None:
+    root = tmp_path / "arxiv"
+    for number in ("2101.00001", "2101.00002v2"):
+        (root / number / "parts").mkdir(parents=True)
+        (root / number / "main.tex").write_text(paper(number))
+        (root / number / "body.tex").write_text("before \\input{parts/more}")
+        (root / number / "parts" / "more.tex").write_text(f"text of {number}")
+    (root / "macros.tex").write_text("\\newcommand{\\x}{y}")
+    (root / "flat").mkdir()
+    for number in ("2101.00003", "2101.00004"):
+        (root / "flat" / f"{number}.tex").write_text(paper(number, f"text of {number}"))
+    documents, _ = run(tmp_path / "store", root)
+    by = {row["address"]: row for row in documents}
+    for name, number in (
+        ("2101.00001", "2101.00001"),
+        ("2101.00002v2", "2101.00002"),
+        ("flat/2101.00003.tex", "2101.00003"),
+        ("flat/2101.00004.tex", "2101.00004"),
+    ):
+        assert by[name]["url"] == f"https://arxiv.org/abs/{number}"
+        assert by[name]["group"] == f"arXiv:{number}"
+        assert f"text of {number}" in by[name]["text"]
+        assert "missing_files" not in json.loads(by[name]["meta"])
+
+
+def test_papers_side_by_side_below_a_stray_file_find_what_they_include(tmp_path: Path) -> None:
+    root = tmp_path / "papers"
+    for name in ("one", "two"):
+        (root / name).mkdir(parents=True)
+        (root / name / "main.tex").write_text(paper(name, "\\usepackage{own}\\input{body}\\input{../shared}"))
+        (root / name / "body.tex").write_text(f"text of {name} \\it")
+        (root / name / "own.sty").write_text(f"\\newcommand{{\\it}}{{macro of {name}}}")
+    (root / "shared.tex").write_text("of both")
+    documents, _ = run(tmp_path / "store", root)
+    assert {(row["address"], row["group"]) for row in documents} == {
+        ("papers", "papers/one/main.tex"),
+        ("papers#part=1", "papers/two/main.tex"),
+    }
+    for row in documents:
+        name = row["group"].split("/")[1]
+        assert f"text of {name} macro of {name}" in row["text"]
+        assert "of both" in row["text"]
+
+
+def test_a_gzip_file_that_is_no_latex_is_no_paper(tmp_path: Path) -> None:
+    root = tmp_path / "papers"
+    root.mkdir()
+    for name, data in {"ps": b"%!PS-Adobe-2.0", "html": b"<!DOCTYPE html>\n<html>", "elf": b"\x7fELF\0\0"}.items():
+        (root / f"{name}.gz").write_bytes(gzip.compress(data))
+    (root / "twice.gz").write_bytes(gzip.compress(tarred({"main.tex": paper("T", "tau").encode()})))
+    documents, ledger = run(tmp_path / "store", root)
+    assert [(row["address"], row["text"]) for row in documents] == [("twice.gz", "# T\n\ntau")]
+    assert {row["address"] for row in ledger if row["rule"] == "papers.not_a_paper"} == {"ps.gz", "html.gz", "elf.gz"}
+
+
+def test_sparse_members_are_refused(tmp_path: Path) -> None:
+    source = tmp_path / "zeros.xml"
+    with source.open("wb") as file:
+        file.truncate(20 << 20)
+    subprocess.run(["tar", "--sparse", "-cf", tmp_path / "sparse.tar", "-C", tmp_path, "zeros.xml"], check=True)
+    assert (tmp_path / "sparse.tar").stat().st_size < 1 << 20
+    _, ledger = run(tmp_path / "store", tmp_path / "sparse.tar")
+    assert [(row["verdict"], "sparse" in row["error"]) for row in ledger] == [("failed", True)]
 
 
 def test_sizes_are_limits(tmp_path: Path) -> None:

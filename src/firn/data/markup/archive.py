@@ -105,7 +105,9 @@ def _tarred(stream: BinaryIO, max_bytes: int, wanted: Callable[[str], bool]) -> 
                 elif info.issym() or info.islnk():
                     yield Unread(name, "link")
                 elif info.isfile() and wanted(name):
-                    if info.size > max_bytes:
+                    if info.issparse():
+                        yield Unread(name, None, error="a sparse file, which says that it is larger than it is")
+                    elif info.size > max_bytes:
                         yield Unread(name, "too_large", info.size)
                     else:
                         file = archive.extractfile(info)

@@ -3,6 +3,7 @@ expanded. Numbers of sections, figures and equations, and citations, are worked 
 
 from __future__ import annotations
 
+import posixpath
 import re
 import unicodedata
 from collections.abc import Callable, Mapping
@@ -50,7 +51,8 @@ def work(files: Mapping[str, str], main: str, include: Include) -> Work:
     """The document whose main file is files[main]. Raises MarkupError for one beyond the limits."""
     expander = Expander(files, known)
     tokens = expander.expand(main)
-    bibliography = next((text for name, text in sorted(files.items()) if name.endswith(".bbl")), "")
+    own = posixpath.splitext(main)[0] + ".bbl"
+    bibliography = next((files[name] for name in (own, *sorted(files)) if name in files and name.endswith(".bbl")), "")
     reader = _Latex(include, expander.theorems, Citations(bibliography, tokens))
     reader.read(_body(tokens, reader))
     made = Work(reader.title, reader.finish())

@@ -11,6 +11,7 @@ runs of other characters, and verbatim text, which begins with VERBATIM.
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -107,12 +108,13 @@ _CONDITIONS = re.compile(
 class Expander:
     """Reads the main file of a set and gives its tokens, everything of the author's own expanded.
 
-    files: name -> text, names relative to the main file's folder, '/' between parts. known: control sequences that the
-    reader of the tokens understands; definitions of these by the author are not followed.
+    files: name -> text, '/' between parts of a name. What the main file includes is looked for in its own folder, then
+    from the top. known: control sequences that the reader of the tokens understands; definitions of these by the author
+    are not followed.
     """
 
     def __init__(self, files: Mapping[str, str], known: Callable[[str], bool]):
-        self._files, self._known = files, known
+        self._files, self._known, self._folder = files, known, ""
         self.macros: dict[str, Macro] = {}
         self.theorems: dict[str, str] = {}  # environment -> what it is called
         self.packages: list[str] = []
@@ -127,6 +129,7 @@ class Expander:
 
     def expand(self, main: str) -> list[str]:
         """The tokens of the file of that name, to its end. Raises MarkupError where expansion goes beyond a limit."""
+        self._folder = posixpath.dirname(main)
         self._put_back(lex(self._files[main]))
         while self._waiting:
             token = self._waiting.pop()
@@ -428,24 +431,28 @@ class Expander:
         self._read(name.strip('" '))
 
     def _read(self, name: str) -> None:
-        name = name.removeprefix("./")
-        found = next((candidate for candidate in (name, f"{name}.tex") if candidate in self._files), None)
+        found = self._found(name, f"{name}.tex")
         if found is None:
             if name and len(self.missing) < 100:
-                self.missing.append(name)
+                self.missing.append(name.removeprefix("./"))
             return
         self._included += 1
         if self._included > MAX_INCLUDES:
             raise MarkupError(f"files are included more than {MAX_INCLUDES} times")
         self._put_back(lex(self._files[found]))
 
+    def _found(self, *names: str) -> str | None:
+        """The first of these that is there, in the main file's folder or from the top."""
+        places = (posixpath.normpath(posixpath.join(folder, name)) for folder in (self._folder, "") for name in names)
+        return next((place for place in places if place in self._files), None)
+
     def _packages(self) -> None:
         self._optional()
         for name in self._plain().split(","):
             self.packages.append(name.strip())
-            text = self._files.get(f"{name.strip()}.sty")
-            if text is not None and len(text) < 1 << 20:
-                self._definitions_of(lex(text, at_is_letter=True))
+            found = self._found(f"{name.strip()}.sty")
+            if found is not None and len(self._files[found]) < 1 << 20:
+                self._definitions_of(lex(self._files[found], at_is_letter=True))
 
     def _definitions_of(self, tokens: list[str]) -> None:
         """Take short, plain definitions out of an author's package, and nothing else of it."""

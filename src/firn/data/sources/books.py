@@ -42,7 +42,7 @@ from firn.data.markup import (
 from firn.data.markup import work as works
 from firn.data.markup.parts import Part
 from firn.data.markup.work import MarkupError
-from firn.data.raw import Rows, extra, grouping
+from firn.data.raw import Pattern, Rows, extra, grouping
 from firn.data.sources import gathered
 from firn.data.sources.gathered import Kept
 from firn.data.sources.listing import find
@@ -64,7 +64,7 @@ MAX_BOOK = 64 << 20
 class BooksSettings(Settings):
     """What changes the documents of books."""
 
-    group: str | None = None
+    group: Pattern | None = None
     """Regular expression on the book's name: its first group, or the whole match, names what must stay together in
     training or in validation. None, or no match: the book; all editions of one of Project Gutenberg's are one."""
     front: bool = True

@@ -2,7 +2,8 @@
 
 Papers lie in files, folders or archives (tar, zip; `.gz` of arXiv, one paper each, also within a tar). A row of the
 ledger is a paper; papers within a paper (decision letters, responses) are rows of their own, with the paper as parent.
-The files of one LaTeX paper are those in and below the folder of its main file. What is no paper's file by its name
+The files of one LaTeX paper are those in and below the highest folder with LaTeX in it, or the folder that is named by
+an arXiv number; several files that are named so are papers of their own. What is no paper's file by its name
 (pictures, PDF) is passed over, and counted in the shard's notes.
 Rules: `papers.link`, `papers.outside` (a name that leads out of its archive), `papers.too_large`, `papers.not_a_paper`
 (other XML, LaTeX without a document, README and LICENSE), `papers.no_text`. What is malformed, or a bomb, fails.
@@ -28,7 +29,7 @@ from firn.data import charset
 from firn.data.markup import archive, elsevier, jats, latex, markdown, xml
 from firn.data.markup import work as works
 from firn.data.markup.work import MarkupError
-from firn.data.raw import Rows, extra, grouping
+from firn.data.raw import Pattern, Rows, extra, grouping
 from firn.data.sources import gathered
 from firn.data.sources.gathered import Kept
 from firn.data.sources.listing import find
@@ -40,6 +41,9 @@ _MANUBOT = "metadata.yaml"
 _ARXIV = re.compile(
     r"(?:^|[^\d.])((\d{2})(\d{2})\.\d{4,5}|([a-z]+(?:-[a-z]+)?)(?:\.[A-Z]{2})?[/_]?(\d{2})(\d{2})\d{3})(?:v\d+)?(?![\d])"
 )
+_NUMBERED = re.compile(r"(?:\d\d(?:0[1-9]|1[0-2])\.\d{4,5}|[a-z]+(?:-[a-z]+)?_?\d\d(?:0[1-9]|1[0-2])\d{3})(?:v\d+)?")
+# What is no LaTeX, in a gzip file of arXiv's: PostScript, a web page.
+_OTHER = re.compile(rb"\s*(?:%!PS|%PDF-|<!doctype html|<html)", re.IGNORECASE)
 # Sections of a Manubot manuscript that are no part of the text.
 _NO_SECTION = re.compile(r"(?:front|back)-matter|response-to|readme|contributing|license|usage|setup", re.IGNORECASE)
 _NO_PAPER = re.compile(r"(?:readme|licen[cs]e|contributing|changelog|code[-_]of[-_]conduct)\b", re.IGNORECASE)
@@ -52,7 +56,7 @@ MAX_KEPT = 128 << 20
 class PapersSettings(Settings):
     """What changes the documents of papers."""
 
-    group: str | None = None
+    group: Pattern | None = None
     """Regular expression on the paper's name: its first group, or the whole match, names what must stay together in
     training or in validation. None, or no match: the paper, by its DOI or arXiv number where it has one."""
     references: bool = False
@@ -100,6 +104,8 @@ def tasks(name: str, source: PapersSource) -> list[Task]:
         if not found[key].link
     ]
     units = dict(_units([key for key in wanted if key not in packed or found[key].link], set(found)))
+    if own_folder := units.pop(".", None):  # what lies in the source's own folder is called as that is
+        units[posixpath.basename(found[own_folder[1][0]].root.rstrip("/")) or "paper"] = own_folder
     for bits, rows, inputs in gathered.shards(units, found, own.max_bytes, MAX_SOURCE):
         shards.append(Task(STAGE, own, inputs, f"{name}/{bits}", extra(name, papers=rows)))
     return shards
@@ -120,18 +126,32 @@ def _kind(name: str) -> str | None:
 def _units(names: Iterable[str], all_names: set[str]) -> Iterator[tuple[str, tuple[str, list[str]]]]:
     """The papers that files make: name, kind and files of each.
 
-    LaTeX: what lies in and below the highest folder that has LaTeX in it. Manubot: the Markdown beside `metadata.yaml`.
+    LaTeX: what lies in and below a folder that is named by an arXiv number, or else the highest folder that has a .tex
+    file in it; where several files of a folder are named by numbers, each is a paper. Manubot: the Markdown beside
+    `metadata.yaml`.
     """
     kinds = {name: _kind(name) for name in names}
-    folders = {posixpath.dirname(name) for name, kind in kinds.items() if kind == "latex"}
+    numbered = [name for name in kinds if _is_document(name) and _NUMBERED.fullmatch(_stem(name))]
+    many = {folder for folder, count in Counter(map(posixpath.dirname, numbered)).items() if count > 1}
+    alone = {posixpath.splitext(name)[0] for name in numbered if posixpath.dirname(name) in many}
+    folders = {
+        posixpath.dirname(name)
+        for name in kinds
+        if _is_document(name) and not (posixpath.splitext(name)[0] in alone or _numbered(posixpath.dirname(name)))
+    }
     tops = {folder for folder in folders if not any(above in folders for above in _above(folder))}
     manuscripts = {posixpath.dirname(name) for name, kind in kinds.items() if kind == "manubot"}
     together: dict[str, tuple[str, list[str]]] = {}
     for name in sorted(kinds):
         folder, kind = posixpath.dirname(name), kinds[name]
         if kind == "latex":
-            top = next(above for above in (folder, *_above(folder)) if above in tops)
-            together.setdefault(top or ".", ("latex", []))[1].append(name)
+            stem = posixpath.splitext(name)[0]
+            paper = _numbered(folder)
+            if paper is None and stem in alone:
+                paper = next(f"{stem}{end}" for end in (".tex", ".ltx") if f"{stem}{end}" in kinds)
+            if paper is None:
+                paper = next((above for above in (folder, *_above(folder)) if above in tops), folder)
+            together.setdefault(paper or ".", ("latex", []))[1].append(name)
         elif folder in manuscripts and kind in ("markdown", "manubot"):
             together.setdefault(folder or ".", ("manubot", []))[1].append(name)
         elif kind is not None:
@@ -139,6 +159,20 @@ def _units(names: Iterable[str], all_names: set[str]) -> Iterator[tuple[str, tup
         else:
             together[name] = ("link", [name])
     return iter(sorted(together.items()))
+
+
+def _is_document(name: str) -> bool:
+    return name.endswith((".tex", ".ltx"))
+
+
+def _stem(name: str) -> str:
+    return posixpath.splitext(posixpath.basename(name))[0]
+
+
+def _numbered(folder: str) -> str | None:
+    """The highest of a folder and those above it that is named by an arXiv number."""
+    found = [above for above in (folder, *_above(folder)) if _NUMBERED.fullmatch(posixpath.basename(above))]
+    return found[-1] if found else None
 
 
 def _above(folder: str) -> Iterator[str]:
@@ -234,11 +268,13 @@ def _gzipped(rows: Rows, data: bytes, name: str, address: str, settings: PapersS
         if len(data) > settings.max_bytes:
             raise MarkupError(f"more than {settings.max_bytes} bytes")
         plain = archive.gunzip(data, MAX_KEPT)
+        if plain.startswith(b"\x1f\x8b"):  # packed twice, as some servers send what they have
+            plain = archive.gunzip(plain, MAX_KEPT)
         files = {name.removesuffix(".gz") + ".tex": plain}
         if archive.is_tar(plain):
             members = archive.members(cast(BinaryIO, io.BytesIO(plain)), "source.tar", MAX_SOURCE, _TEX.search)  # type: ignore[arg-type]
             files = {member.name: member.data for member in members if isinstance(member, archive.Member)}
-        elif plain.startswith(b"%PDF-"):
+        elif _OTHER.match(plain) or b"\0" in plain[:4096]:
             rows.remove("not_a_paper")
             return
     except MarkupError as error:
@@ -265,30 +301,30 @@ def _read(rows: Rows, files: Files, address: str, settings: PapersSettings) -> N
     if not found or (files.kind == "markdown" and _NO_PAPER.match(posixpath.basename(files.name))):
         rows.remove("not_a_paper", id=id)
         return
-    for part, paper in enumerate(found):
+    for part, (name, paper) in enumerate(found):
         if part and not rows.enter(f"{address}#part={part}"):
             continue
-        _keep(rows, paper, document_id(address, part, payload), part, id, files, settings)
+        _keep(rows, paper, document_id(address, part, payload), part, id, name, files.kind, settings)
 
 
 def _keep(
-    rows: Rows, paper: works.Work, id: bytes, part: int, parent: bytes, files: Files, settings: PapersSettings
+    rows: Rows, paper: works.Work, id: bytes, part: int, parent: bytes, name: str, kind: str, settings: PapersSettings
 ) -> None:
-    arxiv = _arxiv(files.name) if files.kind == "latex" else None
+    arxiv = _arxiv(name) if kind == "latex" else None
     published, method = paper.published, "article metadata"
     if arxiv and not published:
         published, method = arxiv[1], "arXiv number"
     doi = str(paper.meta.get("doi") or "")
-    group = doi or (f"arXiv:{arxiv[0]}" if arxiv else files.name)
+    group = doi or (f"arXiv:{arxiv[0]}" if arxiv else name)
     rows.keep(
         id,
         paper.text if paper.blocks else "",
-        grouping(settings.group, files.name, group),
+        grouping(settings.group, name, group),
         {
             **paper.meta,
             "arxiv": arxiv[0] if arxiv else None,
             "declared_language": paper.language,
-            "format": files.kind,
+            "format": kind,
             "title": paper.title,
         },
         part=part,
@@ -300,22 +336,26 @@ def _keep(
     )
 
 
-def _parsed(files: Files, settings: PapersSettings) -> list[works.Work]:
-    """The paper and those within it; none where the files are something else. Raises MarkupError."""
+def _parsed(files: Files, settings: PapersSettings) -> list[tuple[str, works.Work]]:
+    """The paper and those within it, each with its name; none where the files are something else.
+
+    Raises MarkupError.
+    """
     include = jats.Include(**{key: getattr(settings, key) for key in jats.Include.__dataclass_fields__})
     if files.kind == "xml":
         (name, data), *_ = files.data.items()
         if name.lower().endswith(".gz"):
             data = archive.gunzip(data, settings.max_bytes)
-        return _from_xml(xml.parse(data), include)
+        return [(files.name, work) for work in _from_xml(xml.parse(data), include)]
     texts = {_within(name, files.name): _text(data) for name, data in files.data.items()}
     if files.kind == "latex":
         mains = latex.main_files(texts)
         # Several documents side by side are papers each; the files of one folder may belong to any of them.
-        return [latex.work(texts, main, include) for main in mains]
+        named = {main: posixpath.join(files.name, main) if len(mains) > 1 else files.name for main in mains}
+        return [(named[main], latex.work(texts, main, include)) for main in mains]
     if files.kind == "manubot":
-        return [_manuscript(texts)]
-    return [markdown.work(text) for text in texts.values()]
+        return [(files.name, _manuscript(texts))]
+    return [(files.name, markdown.work(text)) for text in texts.values()]
 
 
 def _from_xml(root: xml.Element, include: jats.Include) -> list[works.Work]:
@@ -363,4 +403,4 @@ def _arxiv(name: str) -> tuple[str, datetime] | None:
     return None
 
 
-STAGE = Stage("read", 2, run, ledger=True)
+STAGE = Stage("read", 3, run, ledger=True)

@@ -21,7 +21,7 @@ from firn.core.hashing import document_id
 from firn.core.inputs import External
 from firn.core.settings import Settings
 from firn.core.stage import Stage, Task, Work
-from firn.data.raw import Rows, grouping, timestamp
+from firn.data.raw import Pattern, Rows, grouping, timestamp
 from firn.data.sources.listing import find
 from firn.data.wikitext import Site, to_text
 from firn.data.wikitext.dump import Broken, Dump, Page, site_of
@@ -42,7 +42,7 @@ _SAFE = ";@$!*(),/~:"
 class WikipediaSettings(Settings):
     """What changes the documents of a dump."""
 
-    group: str | None = None
+    group: Pattern | None = None
     """Regular expression on the page's title: its first group, or the whole match, names what must stay together in
     training or in validation. None, or no match: the page."""
     license: str | None = "CC-BY-SA-4.0"

@@ -85,7 +85,7 @@ class Dump:
         self._piece_at = 0  # in the unpacked dump, of the last piece
         self._last_block: int | None = None  # of the piece before it
         self._file = _Counted(stream)
-        self._pieces = _utf8(unpack(self._file, search=True))
+        self._pieces = utf8(unpack(self._file, search=True))
         self._limit = max_bytes
         self._buffer = bytearray()
         self._position = 0  # of the buffer, in the unpacked dump
@@ -215,7 +215,7 @@ class _Counted:
         return data
 
 
-def _utf8(pieces: Iterator[Piece | Cut]) -> Iterator[Piece | Cut]:
+def utf8(pieces: Iterator[Piece | Cut]) -> Iterator[Piece | Cut]:
     """The pieces in UTF-8, whatever the dump is in. Bytes that are not in its encoding become U+FFFD."""
     decoder: codecs.IncrementalDecoder | None = None
     first = True
