@@ -76,9 +76,14 @@ def test_zstd_with_a_dictionary(packed: bool) -> None:
     body = zstandard.ZstdCompressor().compress(body) if packed else body
     data = (0x184D2A5D).to_bytes(4, "little") + len(body).to_bytes(4, "little") + body
     compressor = zstandard.ZstdCompressor(dict_data=dictionary)
-    found = read(data + b"".join(compressor.compress(part) for part in parts))
+    frames = b"".join(compressor.compress(part) for part in parts)
+    found = read(data + frames)
     assert [(r.block, r.error) for r in found] == [(r.block, None) for r in read(b"".join(parts))]
-    assert found[7].place == "record=7"
+    offset, end = found[7].offset, found[7].end
+    assert offset is not None
+    assert end is not None
+    unpacked = zstandard.ZstdDecompressor(dict_data=dictionary).decompress((data + frames)[offset:end])
+    assert unpacked == parts[7]
 
 
 def test_headers_whose_lines_end_in_lf_alone() -> None:

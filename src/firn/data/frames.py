@@ -255,6 +255,13 @@ class _Zstd:
             raise BadFrame(f"the dictionary cannot be read: {error}") from None
 
 
+def dictionary(stream: Readable) -> bytes:
+    """The frame with the dictionary of a zstd file, `stream` being at its begin; empty where there is none."""
+    head = stream.read(8)
+    size = int.from_bytes(head[4:], "little")
+    return head + stream.read(size) if head.startswith(_DICTIONARY) and size <= _MAX_DICTIONARY else b""
+
+
 def _is_skippable(magic: bytes) -> bool:
     return magic[1:] == b"\x2a\x4d\x18" and magic[0] >> 4 == 5
 

@@ -1,6 +1,7 @@
 """Records of WARC files that are compressed otherwise than by a gzip member per record.
 
-Places in such a file mean nothing to a record: it is known by its number. Where a frame of the compression is damaged,
+A record that has frames of the compression to itself, as the specification of WARC in zstd wants it, has its place in
+the file; any other is known by its number. Where a frame of the compression is damaged,
 reading goes on at the first record that begins behind it, and one `Record` with an error stands for what is lost: the
 record that the damage cuts off, or else those bytes of the file.
 """
@@ -37,7 +38,7 @@ class Stretches:
         self._pieces = unpack(_Taken(self), search=True)
         self._held, self._base = bytearray(), 0  # unpacked bytes, and how many were before them
         self._block: int | None = None
-        self._frames: list[int] = []  # which of the unpacked bytes are the first of a frame
+        self._frames: list[tuple[int, int]] = []  # unpacked bytes that are a frame's first, and where it begins
         self.cut: Cut | None = None
 
     def take(self, size: int) -> bytes:
@@ -50,6 +51,12 @@ class Stretches:
     def at(self) -> int:
         """How many unpacked bytes were read."""
         return self._base
+
+    def place(self) -> int | None:
+        """Offset in the file, if a frame begins with the byte that comes next, or the stretch ends; None otherwise."""
+        if not self._held and not self._more():
+            return self.cut.block if self.cut else self._taken
+        return next((block for at, block in self._frames if at == self._base), None)
 
     def peek(self, size: int) -> bytes:
         """The bytes that come next, fewer only at the end of the stretch."""
@@ -138,7 +145,8 @@ class Stretches:
         if before.endswith((b"\n\r\n", b"\n\n")):
             return True
         # A frame may begin within the empty lines.
-        return self._base + at - len(before) + len(before.rstrip(b"\r\n")) in self._frames
+        blank = len(before) - len(before.rstrip(b"\r\n"))
+        return any(frame == self._base + at - blank for frame, _ in self._frames)
 
     def _more(self) -> bool:
         """Unpack more of this stretch."""
@@ -149,8 +157,8 @@ class Stretches:
             return False
         if piece.block != self._block:
             self._block = piece.block
-            self._frames = [at for at in self._frames if at >= self._base]
-            self._frames.append(self._base + len(self._held))
+            self._frames = [frame for frame in self._frames if frame[0] >= self._base]
+            self._frames.append((self._base + len(self._held), piece.block or 0))
         self._held += piece.data
         if self._base + len(self._held) > max(FREE, MAX_RATIO * self._taken):
             raise Damaged(f"it unpacks to more than {MAX_RATIO} times its size")
@@ -192,8 +200,16 @@ def _records(source: Stretches, limit: int, wanted: Collection[str]) -> Iterator
         source.skip_blank()
         lost = Record(0, None, None, {}, None, 0)
         if source.peek(1):
-            at, record = source.at, _record(source, limit, wanted)
+            at, begin = source.at, source.place()
+            record = _record(source, limit, wanted)
             if record is not None and record.error is None:
+                try:
+                    source.skip_blank()
+                except Damaged:
+                    yield record
+                    raise
+                if begin is not None and (end := source.place()) is not None:
+                    record.offset, record.end = begin, end
                 yield record
                 continue
             lost = record or lost
