@@ -19,7 +19,7 @@ from firn.core.errors import InputError, RecipeError
 from firn.core.store import Manifest, Store
 from firn.data import read as reading
 from firn.data.extract import ExtractSettings
-from firn.data.robots.read import files, paths_of, unpack
+from firn.data.robots.read import paths_of, unpack
 from firn.data.robots.settings import RobotsRules
 from firn.data.robots.stage import RULE, _Copies, obey
 from firn.data.sources import CommonCrawlSource, FilesSource, WarcSource
@@ -28,6 +28,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 from shards import Inline, row, shard
 from shards import read as table
 from warcs import http, members, page, record
+
+sys.path.insert(0, str(Path(__file__).parent / "sources"))
+from cc_server import CRAWL, write_index
 
 NO_GPT = "User-agent: GPTBot\nDisallow: /private/\n\nUser-agent: *\nDisallow:\n"
 NOBODY = "User-agent: *\nDisallow: /\n"
@@ -49,8 +52,7 @@ def document(url: str | None, day: str | None = "2024-05-18", text: str = "Snow.
 def obeyed(folder: Path, shards: list[Manifest], store: Store, settings: RobotsRules | None = None) -> list[Manifest]:
     """The stage over these shards, with the robots.txt below `folder`/robots."""
     rules = settings or RobotsRules(paths=(str(folder / "robots"),), agents=AGENTS)
-    found = files(rules, FilesSource(paths=(".",)))
-    return obey(Inline(store), shards, rules, found)  # type: ignore[arg-type]
+    return obey(Inline(store), shards, rules, FilesSource(paths=(".",)))  # type: ignore[arg-type]
 
 
 def whys(folder: Path, documents: list[dict[str, Any]], **more: Any) -> dict[str, str | None]:
@@ -222,13 +224,14 @@ def test_the_order_of_files_and_shards_changes_nothing(tmp_path: Path) -> None:
     put(tmp_path, "b.jsonl", json.dumps({"url": "https://c.example/robots.txt", "text": NOBODY}).encode())
     names = [["a.example/private/x", "c.example/"], ["b.example/", "a.example/x"], ["d.example/"]]
     rows = [[document(f"https://{url}") for url in urls] for urls in names]
-    rules = RobotsRules(paths=(str(tmp_path / "robots"),), agents=AGENTS)
-    found = files(rules, FilesSource(paths=(".",)))
+    ordered = [str(tmp_path / "robots" / name) for name in ("a.warc.gz", "b.jsonl")]
+    source = FilesSource(paths=(".",))
     made = []
     for order in (1, -1):
         store = Store(tmp_path / f"store{order}")
         shards = [shard(store, each) for each in rows][::order]
-        manifests = obey(Inline(store), shards, rules, found[::order])[::order]  # type: ignore[arg-type]
+        rules = RobotsRules(paths=tuple(ordered[::order]), agents=AGENTS)
+        manifests = obey(Inline(store), shards, rules, source)[::order]  # type: ignore[arg-type]
         made.append([(m.fingerprint, m.identity("documents", "ledger"), m.counts["removed"]) for m in manifests])
     assert made[0] == made[1]
     assert [removed for _, _, removed in made[0]] == [2, 1, 0]
@@ -256,21 +259,73 @@ def test_robots_txt_of_a_crawl_are_no_documents(tmp_path: Path) -> None:
     assert manifest.counts["in"] == 1
     # The crawl itself is where its robots.txt are.
     rules = RobotsRules(agents=AGENTS)
-    (obeyed,) = obey(engine, [manifest], rules, files(rules, source))  # type: ignore[arg-type]
+    (obeyed,) = obey(engine, [manifest], rules, source)  # type: ignore[arg-type]
     assert (obeyed.counts["kept"], obeyed.notes["robots_known"]) == (1, 1)
 
 
-def test_common_crawl_lists_its_own(tmp_path: Path) -> None:
-    folder = tmp_path / "crawl-data" / "CC-MAIN-2024-22"
-    name = "crawl-data/CC-MAIN-2024-22/segments/1/robotstxt/CC-MAIN-1-00000.warc.gz"
-    (tmp_path / name).parent.mkdir(parents=True)
-    (tmp_path / name).write_bytes(members(robots("https://a.example", NOBODY)))
-    (folder / "robotstxt.paths.gz").write_bytes(gzip.compress(f"{name}\n".encode()))
-    source = CommonCrawlSource(crawl="CC-MAIN-2024-22", files=1, base=str(tmp_path))
-    of_crawl = files(RobotsRules(), source)
-    listed = files(RobotsRules(paths=(str(folder / "robotstxt.paths.gz"),)), FilesSource(paths=(".",)))
-    assert [file.name for file in of_crawl] == [name]
-    assert of_crawl == listed
+def common_crawl(folder: Path, bodies: dict[str, str]) -> CommonCrawlSource:
+    """A crawl of which there are robots.txt alone: their list, file and index."""
+    base = f"crawl-data/{CRAWL}"
+    name = f"{base}/segments/1/robotstxt/CC-MAIN-1-00000.warc.gz"
+    part = f"cc-index/table/cc-main/warc/crawl={CRAWL}/subset=robotstxt/part-00000-b13edba3.c000.gz.parquet"
+    data, rows = b"", []
+    for url, body in bodies.items():
+        piece = members(robots(url, body))
+        host = url.split("//")[1].partition(":")[0]
+        place = {"warc_filename": name, "warc_record_offset": len(data), "warc_record_length": len(piece)}
+        rows.append({"url_surtkey": host, "url_host_name": host, "url": f"{url}/robots.txt", **place})
+        data += piece
+    write_index(folder, [part], rows)
+    for path, content in {
+        name: data,
+        f"{base}/robotstxt.paths.gz": gzip.compress(f"{name}\n".encode()),
+        f"{base}/cc-index-table.paths.gz": gzip.compress(f"{part}\n".encode()),
+    }.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(content)
+    return CommonCrawlSource(crawl=CRAWL, files=1, base=str(folder))
+
+
+def test_of_common_crawl_the_robots_txt_of_the_documents_sites_are_fetched(tmp_path: Path) -> None:
+    others = {f"https://other{n}.example": NOBODY for n in range(20)}
+    bodies = {"https://www.a.example": NO_GPT, "https://a.example:8443": NOBODY, "http://b.example": NOBODY}
+    source = common_crawl(tmp_path / "crawl", {**others, **bodies})
+    urls = ["https://www.a.example/private/x", "https://a.example:8443/", "http://b.example/", "https://c.example/"]
+    made = []
+    for rules in (
+        RobotsRules(agents=AGENTS),
+        RobotsRules(agents=AGENTS, paths=(f"{source.base}/crawl-data/{CRAWL}/robotstxt.paths.gz",)),
+    ):
+        store = Store(tmp_path / f"store{len(made)}")
+        shards = [shard(store, [document(url) for url in half]) for half in (urls[:2], urls[2:])]
+        manifests = obey(Inline(store), shards, rules, source)  # type: ignore[arg-type]
+        made.append([m.identity("documents", "ledger") for m in manifests])
+        assert [m.counts["removed"] for m in manifests] == [2, 1]
+        assert [m.notes["robots_known"] for m in manifests] == [2, 1]
+        rows = [m.files["robots"].rows for m in store.manifests() if "robots" in m.files]
+        # The index leads to three of them, the list to all.
+        assert rows == [[3], [23]][len(made) - 1]
+    assert made[0] == made[1]
+
+
+def test_a_crawl_whose_index_is_damaged_or_has_no_robots_txt(tmp_path: Path) -> None:
+    source = common_crawl(tmp_path / "crawl", {"https://a.example": NOBODY})
+    store = Store(tmp_path / "store")
+    made = shard(store, [document("https://a.example/")])
+    (part,) = (tmp_path / "crawl" / "cc-index").rglob("*.parquet")
+    whole = part.read_bytes()
+    part.write_bytes(whole[:100])
+    with pytest.raises(InputError, match="damaged"):
+        obey(Inline(store), [made], RobotsRules(), source)  # type: ignore[arg-type]
+    part.write_bytes(whole)
+    (warc,) = (tmp_path / "crawl").rglob("*.warc.gz")
+    warc.write_bytes(b"")
+    with pytest.raises(InputError, match=r"no robots\.txt was found"):
+        obey(Inline(store), [made], RobotsRules(), source)  # type: ignore[arg-type]
+    listing = tmp_path / "crawl" / "crawl-data" / CRAWL / "cc-index-table.paths.gz"
+    listing.write_bytes(gzip.compress(b"cc-index/subset=warc/part-00000.parquet\n"))
+    with pytest.raises(InputError, match="index has no"):
+        obey(Inline(store), [made], RobotsRules(), source)  # type: ignore[arg-type]
 
 
 def test_mistakes(tmp_path: Path) -> None:
@@ -279,7 +334,7 @@ def test_mistakes(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     made = shard(store, [document("https://a.example/")])
     put(tmp_path, "a.warc.gz", members(record("one", http(page("One.")))))
-    with pytest.raises(InputError, match="none of the files holds"):
+    with pytest.raises(InputError, match=r"no robots\.txt was found"):
         obeyed(tmp_path, [made], store)
     put(tmp_path, "robots.txt", NOBODY.encode())
     with pytest.raises(InputError, match="nobody knows which host"):

@@ -28,7 +28,6 @@ from firn.data.decontaminate import decontaminate
 from firn.data.dedup import deduplicate
 from firn.data.pii import stage as pii
 from firn.data.quality.stage import judge
-from firn.data.robots.read import files as robots_files
 from firn.data.robots.stage import obey
 from firn.data.same_url import resolve
 from firn.run.recipe import Recipe
@@ -70,8 +69,8 @@ def clean(recipe: Recipe, engine: LocalEngine) -> Shards:
 
     for name, source in recipe.sources.items():
         if (robots := source.rules.robots) is not None:
-            files = robots_files(robots, recipe.raw_source(name))
-            rows = _some(shards, "robots", rows, {name}, partial(obey, engine, settings=robots, files=files))
+            make = partial(obey, engine, rules=robots, source=recipe.raw_source(name))
+            rows = _some(shards, "robots", rows, {name}, make)
     rows = _once(rows)
     crawls = {name for name in shards if recipe.sources[name].same_url}
     rows = _once(_some(shards, "urls", rows, crawls, partial(resolve, engine, settings=recipe.same_url)))

@@ -18,7 +18,7 @@ import json
 import posixpath
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, BinaryIO
@@ -28,6 +28,7 @@ import pyarrow as pa
 import zstandard
 
 from firn.core.errors import InputError, RecipeError
+from firn.core.hashing import hash64
 from firn.core.inputs import External
 from firn.core.stage import Stage, Task, Work
 from firn.data import http, wacz
@@ -55,8 +56,8 @@ ROBOTS = pa.schema(
 
 _WARC = (".warc", ".arc", ".wacz")
 _JSON = (".jsonl", ".ndjson", ".json")
-# Bytes of a record, or of a line of JSON, that is looked at.
-_LONGEST = 16 << 20
+#: Bytes of the longest record, or line of JSON, that is looked at.
+LONGEST = 16 << 20
 _LIST = "/robotstxt.paths.gz"
 _ROWS = 256
 
@@ -88,6 +89,11 @@ def pack(rules: bytes) -> bytes:
     return zstandard.ZstdCompressor(level=3).compress(rules)
 
 
+def site(authority: str) -> int:
+    """One number for all authorities of a host: with or without `www.`, of any scheme and port."""
+    return hash64(authority.partition("://")[2].partition(":")[0].removeprefix("www.").encode("utf-8", "replace"))
+
+
 def unpack(rules: bytes) -> bytes:
     """What was packed."""
     return zstandard.ZstdDecompressor().decompress(rules, max_output_size=2 * LIMIT)
@@ -95,29 +101,23 @@ def unpack(rules: bytes) -> bytes:
 
 def files(robots: RobotsRules, source: Source) -> list[External]:
     """The files that hold a source's robots.txt. Raises RecipeError where it knows of none, InputError."""
-    if robots.paths is None and isinstance(source, CommonCrawlSource):
-        return _listed(Archive(source.base, source.connections), source.crawl, source.cache)
     paths = paths_of(robots, source)
     lists = [path for path in paths if path.endswith(_LIST)]
     found = [file.external() for file in find([path for path in paths if path not in lists])]
     for path in lists:
         base, _, crawl = path.removesuffix(_LIST).rpartition("/crawl-data/")
-        found += _listed(Archive(base), crawl)
+        found += Archive(base).files(Archive(base).paths(crawl, "robotstxt"))
     return found
 
 
 def paths_of(robots: RobotsRules, source: Source, key: str = "rules.robots") -> Sequence[str]:
-    """Where a source's robots.txt lie; empty for a crawl of Common Crawl's. Raises RecipeError where none is known."""
+    """Where a source's robots.txt lie; empty where its index tells (robots.crawl). RecipeError where none is known."""
     if robots.paths is not None or isinstance(source, CommonCrawlSource):
         return robots.paths or ()
     if not isinstance(source, WarcSource):
         problem = f"sources of the kind {source.kind} hold no robots.txt"
         raise RecipeError(problem, key=key, mend="say where they lie: robots: {paths: [...]}")
     return source.paths
-
-
-def _listed(archive: Archive, crawl: str, cache: str | None = None) -> list[External]:
-    return archive.files(archive.paths(crawl, "robotstxt"), cache)
 
 
 def task(file: External) -> Task:
@@ -129,10 +129,15 @@ def run(work: Work) -> None:
     """Read one file."""
     file = work.inputs[0]
     assert isinstance(file, External)
+    write(work, _copies(work, file))
+
+
+def write(work: Work, copies: Iterable[Copy | None]) -> None:
+    """The output `robots`, and a note of how many there were that cannot be read: None among the copies."""
     writer = work.writer("robots", ROBOTS)
     rows: list[dict[str, Any]] = []
     unreadable = 0
-    for copy in _copies(work, file):
+    for copy in copies:
         if copy is None:
             unreadable += 1
         elif (row := copy.row()) is not None:
@@ -181,14 +186,14 @@ def _in_warc(stream: BinaryIO) -> Iterator[Copy | None]:
     head = stream.read(4)
     stream.seek(0)
     if not wacz.is_wacz(head):
-        yield from map(_of_record, filter(_matters, records(stream, _LONGEST, ("response", "resource"))))
+        yield from map(of_record, filter(_matters, records(stream, LONGEST, ("response", "resource"))))
         return
     for _, archive in wacz.archives(stream):
         try:
             if isinstance(archive, wacz.Refused):
                 raise archive
             with archive:
-                yield from map(_of_record, filter(_matters, records(archive, _LONGEST, ("response", "resource"))))
+                yield from map(of_record, filter(_matters, records(archive, LONGEST, ("response", "resource"))))
         except (wacz.Refused, zipfile.BadZipFile, zlib.error, EOFError):
             yield None
 
@@ -201,13 +206,14 @@ def _url(record: Record) -> str:
     return record.headers.get("warc-target-uri", "").strip("<> ")
 
 
-def _of_record(record: Record) -> Copy | None:
+def of_record(record: Record) -> Copy | None:
+    """The copy in a record of a web archive; None where it cannot be read."""
     if record.error is not None or record.block is None:
         return None
     found = http.Response(200, {}, record.block)
     if record.headers.get("content-type", "").lower().startswith("application/http") or record.type == "response":
         try:
-            found = http.parse(record.block, _LONGEST)
+            found = http.parse(record.block, LONGEST)
         except (http.TooLarge, http.Undecodable):
             return None
     fetched = timestamp(record.headers.get("warc-date"))
@@ -216,11 +222,11 @@ def _of_record(record: Record) -> Copy | None:
 
 def _in_lines(stream: BinaryIO) -> Iterator[Copy | None]:
     try:
-        while line := stream.readline(_LONGEST + 1):
-            if len(line) > _LONGEST:
+        while line := stream.readline(LONGEST + 1):
+            if len(line) > LONGEST:
                 yield None
                 while line and not line.endswith(b"\n"):
-                    line = stream.readline(_LONGEST)
+                    line = stream.readline(LONGEST)
             elif line.strip():
                 yield _of_line(line)
     except Damaged:

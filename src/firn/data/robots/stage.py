@@ -1,6 +1,7 @@
 """Pages that robots.txt keeps from robots: every document's URL against the file that its site had when it was fetched.
 
-1. `robots-read` (one task per file, firn.data.robots.read): robots.txt become a table.
+1. `robots-read` (one task per file, firn.data.robots.read), or for Common Crawl firn.data.robots.crawl: robots.txt
+   become tables.
 2. `robots-map`, `robots-reduce` (core.shuffle): documents and robots.txt of one site come together; documents that are
    not to be fetched are written down, with the robot and the line.
 3. `robots-verdicts` (one task): which rows go, one file per document shard.
@@ -33,15 +34,14 @@ import pyarrow.compute as pc
 
 from firn.core.engine import LocalEngine
 from firn.core.errors import InputError
-from firn.core.hashing import hash64
-from firn.core.inputs import External
 from firn.core.schema import DOCUMENT
 from firn.core.shuffle import shuffle
 from firn.core.stage import Input, Stage, Task, Work
 from firn.core.store import Manifest
-from firn.data.robots import read
+from firn.data.robots import crawl, read
 from firn.data.robots.rules import Robots, place
-from firn.data.robots.settings import RobotsSettings
+from firn.data.robots.settings import RobotsRules, RobotsSettings
+from firn.data.sources import CommonCrawlSource, Source
 
 RULE = "rights.robots"
 
@@ -80,16 +80,18 @@ _VERDICT = pa.schema(
 )
 
 
-def obey(
-    engine: LocalEngine, manifests: Sequence[Manifest], settings: RobotsSettings, files: Sequence[External]
-) -> list[Manifest]:
-    """Run all stages over the `documents` of these shards; the manifests of `robots`, in the order of `manifests`.
+def obey(engine: LocalEngine, manifests: Sequence[Manifest], rules: RobotsRules, source: Source) -> list[Manifest]:
+    """Run all stages over the `documents` of these shards of a source; the manifests of `robots`, in their order.
 
-    files: those that hold robots.txt (read.files). Raises InputError where none of them does.
+    Raises InputError where there is no robots.txt where the rules say, RecipeError where they say nothing.
     """
-    settings = RobotsSettings(agents=settings.agents, unreachable=settings.unreachable)
+    settings = RobotsSettings(agents=rules.agents, unreachable=rules.unreachable)
     shards = list({i.identity: i for i in (Input(manifest, ("documents",)) for manifest in manifests)}.values())
-    tables = [Input(manifest, ("robots",)) for manifest in engine.run([read.task(file) for file in files])]
+    if rules.paths is None and isinstance(source, CommonCrawlSource):
+        found = crawl.tables(engine, shards, source)
+    else:
+        found = engine.run([read.task(file) for file in read.files(rules, source)])
+    tables = [Input(manifest, ("robots",)) for manifest in found]
     groups = shuffle(
         engine,
         name="robots",
@@ -100,12 +102,12 @@ def obey(
         reduce=judge,
         libraries=("zstandard",),
     )
-    found = tuple(Input(manifest, ("verdicts",)) for manifest in groups if "verdicts" in manifest.files)
+    parts = tuple(Input(manifest, ("verdicts",)) for manifest in groups if "verdicts" in manifest.files)
     extra = {
         "shards": sorted(_number(shard) for shard in shards),
         "robots": sum(table.manifest.files["robots"].rows or 0 for table in tables),
     }
-    verdicts = engine.run([Task(VERDICTS, settings, found, "all", extra)])[0]
+    verdicts = engine.run([Task(VERDICTS, settings, parts, "all", extra)])[0]
     return engine.run(
         [
             Task(STAGE, settings, (shard, Input(verdicts, (f"verdicts-{_number(shard)}",))), shard.manifest.label)
@@ -118,11 +120,6 @@ def _number(shard: Input) -> int:
     return int(shard.identity[:16], 16)
 
 
-def _key(authority: str) -> int:
-    """One for all authorities that redirects are followed between."""
-    return hash64(authority.partition("://")[2].partition(":")[0].removeprefix("www.").encode("utf-8", "replace"))
-
-
 def meet(work: Work) -> Iterable[pa.Table]:
     """Map: the copies of robots.txt in a table of them, or the URLs of a shard of documents."""
     shard = work.inputs[0]
@@ -133,7 +130,7 @@ def meet(work: Work) -> Iterable[pa.Table]:
             rows = batch.num_rows
             yield pa.table(
                 [
-                    pa.array([_key(authority) for authority in authorities], pa.uint64()),
+                    pa.array([read.site(authority) for authority in authorities], pa.uint64()),
                     pa.repeat(pa.scalar(_COPY, pa.int8()), rows),
                     batch.column("authority"),
                     batch.column("fetched").cast(pa.int64()),
@@ -157,7 +154,7 @@ def _urls(work: Work, shard: int) -> Iterator[pa.Table]:
         known = [found for found in places if found]
         yield pa.table(
             [
-                pa.array([_key(authority) for authority, _ in known], pa.uint64()),
+                pa.array([read.site(authority) for authority, _ in known], pa.uint64()),
                 pa.repeat(pa.scalar(_DOCUMENT, pa.int8()), len(rows)),
                 pa.array([authority for authority, _ in known], pa.string()),
                 batch.column("crawled").cast(pa.int64()).take(pa.array(rows, pa.int64())),
@@ -278,7 +275,7 @@ def verdicts(work: Work) -> None:
     """One file per shard: its rows that go."""
     if not work.extra["robots"]:
         mend = "give files that hold robots.txt as rules.robots.paths, or leave rules.robots out"
-        raise InputError("none of the files holds a robots.txt", where="rules.robots", mend=mend)
+        raise InputError("no robots.txt was found", where="rules.robots", mend=mend)
     tables = [work.table(index, "verdicts") for index in range(len(work.inputs))]
     table = pa.concat_tables([_VERDICT.empty_table(), *tables])
     for shard in work.extra["shards"]:

@@ -148,23 +148,30 @@ def run(work: Work) -> None:
     table = work.table(file="selection").slice(work.extra["slice"] * _SLICE, _SLICE)
     selection = list(zip(*(table.column(name).to_pylist() for name in crawl_index.COLUMNS), strict=True))
     rows, others = Rows(work, "warc"), Counter[str]()
-    for part, data in _fetched(archive, list(merged(selection)), settings.warc.max_bytes):
-        for offset, length, url in part.records:
-            place = f"bytes={offset}-{offset + length - 1}"
-            piece = data[offset - part.start : offset - part.start + length] if isinstance(data, bytes) else data
-            record = _only(piece, offset, length, settings.warc.max_bytes)
-            if isinstance(record, Record):
-                warc.read_record(rows, record, f"{part.file}#", settings, others)
-                continue
-            if rows.enter(f"{part.file}#{place}", url):
-                if length > settings.warc.max_bytes:
-                    rows.remove("too_large", length, settings.warc.max_bytes)
-                else:
-                    rows.fail(record)
-            work.advance(1, length)
-            rows.leave()
+    for file, offset, length, url, record in fetched(archive, selection, settings.warc.max_bytes):
+        if isinstance(record, Record):
+            warc.read_record(rows, record, f"{file}#", settings, others)
+            continue
+        if rows.enter(f"{file}#bytes={offset}-{offset + length - 1}", url):
+            if length > settings.warc.max_bytes:
+                rows.remove("too_large", length, settings.warc.max_bytes)
+            else:
+                rows.fail(record)
+        work.advance(1, length)
+        rows.leave()
     rows.close()
     work.note("records_of_other_types", dict(sorted(others.items())))
+
+
+def fetched(
+    archive: Archive, selection: Sequence[tuple[str, int, int, str]], limit: int
+) -> Iterator[tuple[str, int, int, str, Record | str]]:
+    """Every record of a selection (file, offset, length, URL), which is sorted, placed within its file, or why there is
+    none. limit: bytes of the longest."""
+    for part, data in _fetched(archive, list(merged(selection)), limit):
+        for offset, length, url in part.records:
+            piece = data[offset - part.start : offset - part.start + length] if isinstance(data, bytes) else data
+            yield part.file, offset, length, url, _only(piece, offset, length, limit)
 
 
 def _only(piece: bytes | str, offset: int, length: int, limit: int) -> Record | str:

@@ -25,7 +25,7 @@ from firn.core.stage import Stage, Task, Work
 
 #: Columns of the selection: where a record lies, and the URL of its page.
 COLUMNS = ("warc_filename", "warc_record_offset", "warc_record_length", "url")
-_SELECTION = pa.schema(list(zip(COLUMNS, (pa.string(), pa.int64(), pa.int64(), pa.string()), strict=True)))
+SELECTION = pa.schema(list(zip(COLUMNS, (pa.string(), pa.int64(), pa.int64(), pa.string()), strict=True)))
 _KEY, _HOST, _LANGUAGES, _MIME = "url_surtkey", "url_host_name", "content_languages", "content_mime_detected"
 # Bytes of the index fetched at a time.
 _BLOCK = 1 << 18
@@ -92,8 +92,8 @@ def run(work: Work) -> None:
                 f"is no Parquet file, or damaged: {error}", where=part.path, mend="run the same command again"
             ) from error
         work.note("row_groups", index.num_row_groups)
-    table = pa.concat_tables([_SELECTION.empty_table(), *found])
-    work.writer("selection", _SELECTION).write(table.sort_by([(name, "ascending") for name in COLUMNS]))
+    table = pa.concat_tables([SELECTION.empty_table(), *found])
+    work.writer("selection", SELECTION).write(table.sort_by([(name, "ascending") for name in COLUMNS]))
 
 
 def _found(index: pq.ParquetFile, where: Where, seed: int) -> Iterator[pa.Table]:
@@ -114,7 +114,7 @@ def _found(index: pq.ParquetFile, where: Where, seed: int) -> Iterator[pa.Table]
         mask = _matches(index.read_row_group(group, columns=needed, use_threads=False), where)
         if pc.any(mask).as_py():
             rows = index.read_row_group(group, columns=list(COLUMNS), use_threads=False).filter(mask)
-            rows = rows.select(COLUMNS).cast(_SELECTION).drop_null()
+            rows = rows.select(COLUMNS).cast(SELECTION).drop_null()
             if where.share < 1:
                 limit = where.share * 2**64
                 rows = rows.filter(pa.array([hash64(u.encode(), seed) < limit for u in rows["url"].to_pylist()]))
