@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from test_resume import stop_at
+from test_resume import Notes, stop_at
 from tiny_run import SETTINGS, WATCH, run
 
 from firn.core.errors import StoreError
@@ -42,6 +42,44 @@ def test_the_best_by_held_out_text_stays(store: Path, tmp_path: Path, monkeypatc
     manifest = Manifest.from_json((tmp_path / "best/checkpoints/step-00000004/manifest.json").read_bytes())
     assert manifest is not None
     assert manifest.observed["held_out"] == 1.0
+
+
+def damage(folder: Path, *steps: int) -> None:
+    for step in steps:
+        [file] = (folder / f"checkpoints/step-{step:08d}").glob("model-*")
+        content = file.read_bytes()
+        file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+
+
+@pytest.mark.parametrize(
+    ("keep", "damaged", "on_from"),
+    [(2, (8,), 6), (1, (8,), 0), (2, (6, 8), 0), (3, (4, 6, 8), 0), (3, (4, 6), 8)],
+)
+def test_what_is_saved_after_going_back_past_damaged_ones_stays(
+    store: Path, tmp_path: Path, keep: int, damaged: tuple[int, ...], on_from: int
+) -> None:
+    """Steps that are taken again have lower numbers than the damaged checkpoints, and are the newest all the same."""
+    watch = WATCH.model_copy(update={"checkpoint_every": 2, "keep": keep, "validate_every": 2, "keep_best": keep > 1})
+    expected = run(store, tmp_path / "alone", watch=watch)
+    folder, said = tmp_path / "run", Notes()
+    with pytest.raises(Stopped, match="saved after step 8"):
+        run(store, folder, watch=watch, until=8)
+    damage(folder, *damaged)
+    for until in (*range(on_from + 1, 8, 3), 9):  # each attempt goes on from where the one before was stopped
+        before = len(said.notes)
+        with pytest.raises(Stopped, match=f"saved after step {until}"):
+            run(store, folder, watch=watch, until=until, progress=said)
+        assert (folder / f"checkpoints/step-{until:08d}/manifest.json").exists()
+        if until > on_from + 1:
+            assert "going on after step" in said.notes[before]
+    passed = [note for note in said.notes if "is damaged" in note]
+    assert len(passed) == sum(step > on_from for step in damaged)
+    assert [("training begins anew" in note) for note in passed] == [False] * (len(passed) - 1) + [not on_from] * bool(
+        passed
+    )
+    assert run(store, folder, watch=watch).weights == expected.weights
+    assert kept(folder)[-1] == 12
+    assert not list(folder.glob("checkpoints/*/manifest.damaged.json"))
 
 
 def test_training_goes_on_while_a_checkpoint_is_written(

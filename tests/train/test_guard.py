@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_run import MODEL, SETTINGS, WATCH, plan_of, run, tiny_corpus
 
+from firn.core.store import Manifest
 from firn.tokens.batch import Batch, Skip, batch, documents_in
 from firn.tokens.corpus import Corpus
 from firn.train import guard, trainer
@@ -23,6 +24,7 @@ from firn.train.metrics import read_metrics
 from firn.train.result import TrainResult, weights_hash
 from firn.train.runtime import choose
 from firn.train.step import Pending, within
+from firn.train.stop import Stopped
 from firn.train.trainer import Trainer
 
 GUARD = GuardSettings(window=8, every=8, skips=3, span=6)
@@ -185,6 +187,19 @@ def test_poisoned_data_leads_back_and_is_left_out(
     records = read_metrics(tmp_path)
     assert [record["step"] for record in records if record["kind"] == "step"] == list(range(64))
     assert [record["step"] for record in records if record["kind"] == "rewind"] == [40]
+
+
+def test_a_checkpoint_that_notes_the_return_takes_the_place_of_the_one_before(
+    store: Path, tmp_path: Path, poisoned: Any
+) -> None:
+    with pytest.raises(Stopped):
+        run(store, tmp_path, LONG, until=50)
+    folder = tmp_path / "checkpoints" / "step-00000040"
+    manifest = Manifest.from_json((folder / "manifest.json").read_bytes())
+    assert manifest is not None
+    assert manifest.notes["rewinds"]
+    named = {Path(entry.path).name for entry in manifest.files.values()}
+    assert {path.name for path in folder.iterdir()} == named | {"manifest.json"}
 
 
 @pytest.mark.parametrize("calls", [42, 46, 48, 53])

@@ -26,7 +26,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from firn.core.errors import FirnError, FormatError, ResumeError
-from firn.core.files import Files
+from firn.core.files import Files, store_error
 from firn.core.hashing import fingerprint, hash_file
 from firn.core.store import FileEntry, Manifest
 from firn.tokens.batch import Skip
@@ -169,19 +169,23 @@ class Checkpoints:
             observed={"seconds": position.seconds, "hours": position.hours, "held_out": held_out},
         )
         self._files.replace(f"{folder}/manifest.json", manifest.to_json())
+        named = {"manifest.json", *(Path(entry.path).name for entry in entries.values())}
+        for file in (self._folder / folder).iterdir():  # of the same step, before training went back
+            if file.name not in named:
+                self._files.remove(f"{folder}/{file.name}")
         self._prune()
 
     def newest(self) -> Manifest | None:
-        """The newest whole checkpoint, None where there is none. A damaged one is passed over with a warning.
+        """The newest whole checkpoint, None where there is none. Damaged ones before it are set aside with a warning:
+        their steps are taken again, and they must not count as newer than what those steps come to.
 
         Raises ResumeError where it belongs to another corpus, plan, model or settings.
         """
-        for folder in self._folders(newest_first=True):
-            file = folder / "manifest.json"
-            if not file.exists():
-                continue  # an attempt that was killed before it was whole
-            if (manifest := self._whole(folder)) is not None:
-                self._check(manifest, folder)
+        there = self._complete()
+        for folder in reversed(there):
+            first = folder == there[0]
+            then = "there is none before it, so training begins anew" if first else "going back to the one before it"
+            if (manifest := self._whole(folder, then)) is not None:
                 return manifest
         return None
 
@@ -189,7 +193,7 @@ class Checkpoints:
         """The checkpoint after this step, None where it is not there or damaged."""
         self.wait()
         folder = self._folder / _name(step)
-        return self._whole(folder) if (folder / "manifest.json").exists() else None
+        return self._whole(folder, "training cannot go back to it") if folder in self._complete() else None
 
     def forget_after(self, step: int) -> None:
         """Take away all that were taken later: training went back to this step."""
@@ -198,13 +202,21 @@ class Checkpoints:
             if _step(folder) > step:
                 _remove(folder)
 
-    def _whole(self, folder: Path) -> Manifest | None:
-        """The manifest of a checkpoint whose files are what it says; None, with a warning, where they are not."""
-        manifest = Manifest.from_json((folder / "manifest.json").read_bytes())
-        if manifest is not None and not (damaged := self._damaged(manifest)):
-            return manifest
+    def _whole(self, folder: Path, then: str) -> Manifest | None:
+        """The manifest of a checkpoint whose files are what it says. Where they are not, None: a warning says what
+        happens `then`, and the manifest gets another name, so that it is a checkpoint no more."""
+        file = folder / "manifest.json"
+        manifest = Manifest.from_json(file.read_bytes())
+        if manifest is not None:
+            self._check(manifest, folder)
+            if not (damaged := self._damaged(manifest)):
+                return manifest
         what = "its manifest is torn" if manifest is None else f"{damaged} is not what was written"
-        self._warn(f"checkpoint {folder.name} is damaged ({what}); going back to the one before it")
+        self._warn(f"checkpoint {folder.name} is damaged ({what}); {then}")
+        try:
+            file.replace(folder / "manifest.damaged.json")
+        except OSError as error:
+            raise store_error(error, str(file)) from error
         return None
 
     def load(self, manifest: Manifest, model: nn.Module, parts: Mapping[str, Stateful]) -> Position:
@@ -243,9 +255,14 @@ class Checkpoints:
     def _path(self, manifest: Manifest, file: str) -> Path:
         return self._folder / manifest.files[file].path
 
-    def _folders(self, newest_first: bool = False) -> Iterator[Path]:
+    def _folders(self) -> list[Path]:
+        """All folders of checkpoints, also of attempts that were killed before theirs was whole; by step."""
         found = [path for path in self._folder.glob(f"{_FOLDER}/step-*") if re.fullmatch(r"step-\d{8,}", path.name)]
-        yield from sorted(found, key=_step, reverse=newest_first)
+        return sorted(found, key=_step)
+
+    def _complete(self) -> list[Path]:
+        """Those with a manifest."""
+        return [folder for folder in self._folders() if (folder / "manifest.json").exists()]
 
     def _damaged(self, manifest: Manifest) -> str | None:
         """The first file whose content is not what the manifest says."""
@@ -276,7 +293,7 @@ class Checkpoints:
             )
 
     def _prune(self) -> None:
-        whole = [folder for folder in self._folders() if (folder / "manifest.json").exists()]
+        whole = self._complete()
         stay = set(whole[-self._keep :])
         if self._keep_every:
             stay |= {folder for folder in whole if _step(folder) % self._keep_every == 0}
@@ -285,7 +302,7 @@ class Checkpoints:
         if self._keep_best and (best := self._best(whole)):
             stay.add(best)
         for folder in self._folders():
-            # Without a manifest: an attempt that was killed; later than the newest, one of another process.
+            # Without a manifest: killed, or damaged. Later than the newest: of another process, or yet to be overtaken.
             if folder not in stay and _step(folder) <= _step(whole[-1]):
                 _remove(folder)
 
