@@ -39,6 +39,10 @@ GPL = (
 )
 
 
+def folders_of(texts: dict[str, str]) -> dict[str, str]:
+    return licenses.of_folders({name: licenses.told_by(name, text) for name, text in texts.items()})
+
+
 @pytest.mark.parametrize(
     ("text", "name"),
     [
@@ -57,20 +61,20 @@ def test_every_licence_of_the_table_is_itself() -> None:
 
 
 def test_the_licence_of_a_folder() -> None:
-    folders = licenses.of_folders({"LICENSE": MIT, "sub/COPYING": GPL, "package.json": '{"license": "GPL-3.0"}'})
+    folders = folders_of({"LICENSE": MIT, "sub/COPYING": GPL, "package.json": '{"license": "GPL-3.0"}'})
     assert folders == {"": "MIT", "sub": "GPL-3.0-only"}
     assert licenses.of_file("a/b/c.py", folders) == "MIT"
     assert licenses.of_file("sub/deep/c.py", folders) == "GPL-3.0-only"
     assert licenses.of_file("c.py", {}) is None
-    own = licenses.of_folders({"LICENSE": MIT, "ours/LICENSE": "All rights reserved.", "docs/COPYRIGHT": "2020 Us"})
+    own = folders_of({"LICENSE": MIT, "ours/LICENSE": "All rights reserved.", "docs/COPYRIGHT": "2020 Us"})
     assert licenses.of_file("ours/deep/a.py", own) is None
     assert licenses.of_file("docs/a.py", own) == "MIT"
     rust = {"LICENSE-MIT": MIT, "LICENSE-ISC": ISC}
-    assert licenses.of_folders(rust) == {"": "ISC OR MIT"}
-    assert licenses.of_folders({**rust, "Cargo.toml": '[package]\nlicense = "MIT OR ISC"'}) == {"": "MIT OR ISC"}
-    assert licenses.of_folders({"COPYING": GPL, "COPYING.MIT": MIT}) == {"": "GPL-3.0-only AND MIT"}
+    assert folders_of(rust) == {"": "ISC OR MIT"}
+    assert folders_of({**rust, "Cargo.toml": '[package]\nlicense = "MIT OR ISC"'}) == {"": "MIT OR ISC"}
+    assert folders_of({"COPYING": GPL, "COPYING.MIT": MIT}) == {"": "GPL-3.0-only AND MIT"}
     later = {"LICENSE": GPL, "pyproject.toml": '[project]\nlicense = "GPL-3.0-or-later"'}
-    assert licenses.of_folders(later) == {"": "GPL-3.0-or-later"}
+    assert folders_of(later) == {"": "GPL-3.0-or-later"}
     for said, name in (
         ('[project]\nlicense = {text = "MIT License"}', "MIT"),
         ('[project]\nlicense = "see LICENSE.txt"', None),

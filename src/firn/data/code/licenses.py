@@ -110,26 +110,33 @@ def in_metadata(name: str, text: str) -> str | None:
     return known or (said if _EXPRESSION.fullmatch(said) and _is_known(said) else None)
 
 
-def of_folders(notices: Mapping[str, str]) -> dict[str, str]:
+def told_by(name: str, text: str) -> str | None:
+    """What a file that `is_notice` names tells: a licence; an empty string where its text is not known; or nothing."""
+    last = PurePosixPath(name).name
+    if last in _METADATA:
+        return in_metadata(name, text)
+    return in_text(text) or ("" if _WHOLE.match(last) and text.strip() else None)
+
+
+def of_folders(told: Mapping[str, str | None]) -> dict[str, str]:
     """The licence of each folder that says one, by its path: its licence texts, or else its metadata.
 
-    notices: texts of the files that `is_notice` names, by path. Of several texts that differ, all hold (`AND`), unless
+    told: what each notice tells (`told_by`), by path. Of several texts that differ, all hold (`AND`), unless
     the metadata say how they go together, or they are called as licences that one may choose from. A text that is not
     known gives an empty string: what is below it is not under the licence of what is above.
     """
     texts: dict[str, dict[str, str]] = {}
     said: dict[str, str] = {}
     unknown: list[str] = []
-    for name in sorted(notices):
-        path = PurePosixPath(name)
+    for name in sorted(told):
+        path, found = PurePosixPath(name), told[name]
         folder = "" if str(path.parent) == "." else str(path.parent)
-        if path.name in _METADATA:
-            if found := in_metadata(name, notices[name]):
-                said.setdefault(folder, found)
-        elif found := in_text(notices[name]):
-            texts.setdefault(folder, {}).setdefault(found, path.name)
-        elif _WHOLE.match(path.name) and notices[name].strip():
+        if found == "":
             unknown.append(folder)
+        elif found and path.name in _METADATA:
+            said.setdefault(folder, found)
+        elif found:
+            texts.setdefault(folder, {}).setdefault(found, path.name)
     licenses = dict(said)
     for folder, found_in in texts.items():
         names = sorted(found_in)

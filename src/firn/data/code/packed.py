@@ -35,7 +35,7 @@ def of_archive(
     stream: opens it. passed: counts what is passed over. Raises MarkupError where it cannot be read on.
     """
     repository = _SUFFIX.sub("", name.rsplit("/", 1)[-1])
-    notices: dict[str, str] = {}
+    told: dict[str, str | None] = {}
     tops: set[str] = set()
 
     def is_notice(member: str) -> bool:
@@ -46,10 +46,10 @@ def of_archive(
     with stream() as file:
         for member in archive.members(file, name, licenses.MAX_BYTES, is_notice):
             if isinstance(member, archive.Member):
-                notices[member.name] = member.data.decode("utf-8", "replace")
+                told[member.name] = licenses.told_by(member.name, member.data.decode("utf-8", "replace"))
     # What hosts of repositories pack lies in one folder.
     top = f"{tops.pop()}/" if len(tops) == 1 and "" not in tops else ""
-    folders = licenses.of_folders({path.removeprefix(top): text for path, text in notices.items()})
+    folders = licenses.of_folders({path.removeprefix(top): found for path, found in told.items()})
 
     def wanted(member: str) -> bool:
         passed["hidden"] += (hidden := is_hidden(member.removeprefix(top)))
@@ -76,11 +76,16 @@ def of_git(found: git.Repository, commit: str, settings: CodeSettings) -> Iterat
     with git.opened(found, commit) as opened, opened.contents() as contents:
         published = opened.date(commit)
         entries = [entry for entry in opened.entries(commit) if not is_hidden(entry.path)]
-        notices = {
-            entry.path: contents.read(entry.hash, licenses.MAX_BYTES).decode("utf-8", "replace")
-            for entry in entries
-            if licenses.is_notice(entry.path) and entry.mode.startswith("100") and entry.bytes <= licenses.MAX_BYTES
-        }
+        # One file may stand at thousands of places: it is read once for each name that it has.
+        told: dict[tuple[str, str], str | None] = {}
+        notices: dict[str, str | None] = {}
+        for entry in entries:
+            if licenses.is_notice(entry.path) and entry.mode.startswith("100") and entry.bytes <= licenses.MAX_BYTES:
+                key = entry.hash, entry.path.rsplit("/", 1)[-1]
+                if key not in told:
+                    text = contents.read(entry.hash, licenses.MAX_BYTES).decode("utf-8", "replace")
+                    told[key] = licenses.told_by(entry.path, text)
+                notices[entry.path] = told[key]
         folders = licenses.of_folders(notices)
         for entry in entries:
             called = f"{found.name}/{entry.path}"

@@ -103,13 +103,14 @@ def _packed_bytes(folder: Path) -> int:
 def _loose(name: str, files: Sequence[Found], own: CodeSettings) -> Iterator[Task]:
     """Shards of files in folders; with imports in order, of whole repositories."""
     repositories = {file.name: _repository(file) for file in files}
-    notices: dict[str, dict[str, str]] = {}
+    notices: dict[str, dict[str, str | None]] = {}
     for file in files:
         if licenses.is_notice(file.name) and not file.link and file.bytes <= licenses.MAX_BYTES:
             repository = repositories[file.name]
             text = (Files(file.path).read("") or b"").decode("utf-8", "replace")
-            notices.setdefault(repository, {})[_within(file.name, repository)] = text
-    folders = {repository: licenses.of_folders(texts) for repository, texts in notices.items()}
+            within = _within(file.name, repository)
+            notices.setdefault(repository, {})[within] = licenses.told_by(within, text)
+    folders = {repository: licenses.of_folders(told) for repository, told in notices.items()}
     judged = []
     for file in files:
         rule = ("link",) if file.link else items.ruled_out(file.name, file.bytes, own)
