@@ -19,7 +19,7 @@ from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from firn.model.build import build
-from firn.run import training
+from firn.run import planning, training
 from firn.run.folder import RunFolder
 from firn.run.pipeline import Outcome, run
 from firn.run.recipe import Recipe, load
@@ -54,6 +54,9 @@ PUBLISHED: dict[Path, dict[str, tuple[type[torch.optim.Optimizer], float, float]
     },
 }
 
+#: Parameters, and tokens in training.
+SIZES = {GPT2: (124_439_808, 10_255_073_280), SPEEDRUN: (162_151_680, 1_703_936_000)}
+
 both = pytest.mark.parametrize("path", [GPT2, SPEEDRUN], ids=lambda path: path.stem)
 
 
@@ -68,19 +71,19 @@ def in_blocks(sizes: dict[str, int]) -> int:
 
 
 def test_gpt2_small_has_the_size_that_was_published() -> None:
-    assert sum(parameters(load(GPT2)).values()) == 124_439_808
+    assert sum(parameters(load(GPT2)).values()) == SIZES[GPT2][0]
 
 
 def test_the_speedrun_has_gpt2s_blocks_and_a_head_of_its_own() -> None:
     sizes, width, layers = parameters(load(SPEEDRUN)), 768, 12
     assert in_blocks(sizes) == in_blocks(parameters(load(GPT2))) == layers * 12 * width**2 == 84_934_656
     norms = layers * (2 * width + 2 * 128) + width
-    assert sum(sizes.values()) == in_blocks(sizes) + 2 * VOCABULARY * width + norms == 162_151_680
+    assert sum(sizes.values()) == in_blocks(sizes) + 2 * VOCABULARY * width + norms == SIZES[SPEEDRUN][0]
 
 
 def test_both_read_as_many_tokens_as_was_published() -> None:
-    for path, steps, tokens in ((GPT2, 19_560, 10_255_073_280), (SPEEDRUN, 3250, 1_703_936_000)):
-        settings = load(path).train
+    for path, steps in ((GPT2, 19_560), (SPEEDRUN, 3250)):
+        settings, (_, tokens) = load(path).train, SIZES[path]
         assert settings.window * settings.batch == 524_288
         assert sum(stage.tokens for stage in settings.stages) == steps * 524_288 == tokens
 
@@ -158,6 +161,13 @@ def test_it_runs_to_a_model_that_others_open(path: Path, tmp_path: Path, shared_
         pages = [json.loads(line) for line, _ in zip(lines, range(PAGES), strict=False)]
     counted = fineweb(tmp_path / "fineweb", pages, Tokenizer.from_file(str(tokenizer)))
     where = (f"sources.web.base={tmp_path}/fineweb", "sources.web.share=1", f"tokenizer.file={tokenizer}")
+
+    whole = planning.plan(load(path, where), tmp_path / "runs")
+    assert (whole.parameters, whole.tokens) == SIZES[path]
+    # Six FLOPs for each weight of blocks and head, and 12 x layers x width x window for attention.
+    per_token = 6 * (84_934_656 + VOCABULARY * 768) + 12 * 12 * 768 * 1024
+    assert whole.flops == pytest.approx(per_token * whole.tokens)
+
     size = (f"train.steps={STEPS}", f"train.window={WINDOW}", f"train.batch={BATCH}", "train.micro_batch=2")
     watch = (
         "watch.validate_every=6",
