@@ -17,18 +17,29 @@ from firn.run.recipe import load
 from tiny_recipe import copied
 
 
-def test_a_recipe_resumes_to_the_same_bits_and_the_run_is_not_touched(tiny: Finished, tmp_path: Path) -> None:
+def everything(folder: Path) -> dict[str, tuple[bytes, int]]:
+    """Content and date of all files."""
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {str(path.relative_to(folder)): (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [(), ("train.precision=bf16", "train.seed=1", "tokenizer.vocab_size=600")],
+)
+def test_a_recipe_resumes_to_the_same_bits_and_the_run_is_not_touched(
+    tiny: Finished, tmp_path: Path, overrides: tuple[str, ...]
+) -> None:
     runs = copied(tiny.runs, tmp_path)
-    before = RunFolder.open("tiny", runs).state
-    found = verify.verify_resume(load(tiny.folder / "tiny.yaml"), runs, steps=4, quiet=True)
+    before = everything(runs / "tiny")
+    recipe = load(tiny.folder / "tiny.yaml", (f"store={runs / 'store'}", *overrides))
+    found = verify.verify_resume(recipe, runs, steps=4, quiet=True)
     assert found.same
     assert (found.steps, found.killed, found.first_step, found.tensors) == (4, 2, None, [])
+    assert found.runtime["precision"] == ("bf16" if overrides else "fp32")
     assert set(found.hashes) == {"model", "state"}
-    after = RunFolder.open("tiny", runs).state
-    assert {key: after[key] for key in before if key != "process"} == {
-        key: before[key] for key in before if key != "process"
-    }
-    assert not list((runs / "tiny").glob("verify-*"))
+    assert everything(runs / "tiny") == before
+    assert {path.name for path in runs.iterdir()} == {"store", "tiny"}
 
 
 def test_what_differs_is_named(tiny: Finished, tmp_path: Path) -> None:

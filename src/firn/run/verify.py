@@ -1,7 +1,8 @@
 """`firn verify-resume`: proof, for a recipe and this machine, that a killed run ends in the same bits.
 
 The recipe's training is taken some steps twice, each time in processes of its own: in one go, and killed by SIGKILL
-half-way and started again. Then the two checkpoints and the records of all steps are compared, bit for bit.
+half-way, before its latest checkpoint is whole, and started again from the one before. Then the two checkpoints and the
+records of all steps are compared, bit for bit.
 """
 
 from __future__ import annotations
@@ -62,32 +63,35 @@ class Verdict:
 def verify_resume(
     recipe: Recipe, runs: str | Path = "runs", *, steps: int = 20, workers: int | None = None, quiet: bool = False
 ) -> Verdict:
-    """Take `steps` steps of the recipe's training in two ways and compare them; the run itself is not touched.
+    """Take `steps` steps of the recipe's training in two ways and compare them.
 
-    The stages before training are run where they are not done. Raises RecipeError where the recipe has too few steps,
-    and what training raises.
+    All of it in a run folder of its own beside the recipe's, which is not touched, and taken away at the end. The
+    stages before training are run where the store has not what they make, which stays there. Raises RecipeError where
+    the recipe has too few steps, and what training raises.
     """
     steps = min(steps, recipe.train.steps)
     if steps < 2:
         raise RecipeError("two steps are the least that can be cut", key="train.steps", mend="take more steps")
     progress = Progress("quiet" if quiet else "auto")
-    with partway(recipe, runs, "cleaned", progress, workers) as part:
-        documents = graph.documents(recipe, part.engine)
-        part.shards = documents.shards
-    training.prepare(recipe, part.folder, documents.tokens, documents.tokenizer)
     watch = recipe.watch.model_copy(
-        update={"wandb": None, "trackio": None, "time_limit": None, "checkpoint_every": steps, "keep": 2}
+        update={"wandb": None, "trackio": None, "time_limit": None, "checkpoint_every": max(1, steps // 4), "keep": 2}
     )
-    recipe, run, half = recipe.model_copy(update={"watch": watch}), part.folder.path, steps // 2
-    with tempfile.TemporaryDirectory(prefix="verify-", dir=run) as folder:
-        whole, cut = Path(folder, "whole"), Path(folder, "cut")
+    Path(runs).mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="verify-", dir=runs) as own:
+        run, half = Path(own), steps // 2
+        recipe = recipe.model_copy(update={"name": run.name, "watch": watch})
+        with partway(recipe, runs, "cleaned", progress, workers) as part:
+            documents = graph.documents(recipe, part.engine)
+            part.shards = documents.shards
+        training.prepare(recipe, part.folder, documents.tokens, documents.tokenizer)
+        whole, cut = run / "whole", run / "cut"
         progress.note(f"{'verify':<10}  {steps} steps in one go")
         _apart(recipe, run, whole, steps)
-        runtime = _checkpoint(whole, steps).notes["runtime"]
-        progress.note(f"{'verify':<10}  {half} steps, then SIGKILL, then the rest")
         # What is measured at the start of a run is taken from the first: the same run would have recorded it.
-        _apart(recipe, run, cut, half, Runtime(**runtime), kill=True)
-        _apart(recipe, run, cut, steps)
+        runtime = Runtime(**_checkpoint(whole, steps).notes["runtime"])
+        progress.note(f"{'verify':<10}  {half} steps, then SIGKILL, then the rest")
+        _apart(recipe, run, cut, half, runtime, kill=True)
+        _apart(recipe, run, cut, steps, runtime)
         return _compared(whole, cut, steps, half)
 
 
@@ -109,13 +113,18 @@ def _train(recipe: Recipe, run: Path, into: Path, until: int, runtime: Runtime |
     with suppress(Stopped):
         training.train(recipe, folder, corpus, Progress("quiet"), into=into, runtime=runtime, until=until)
     if kill:
+        _manifest(into, until).unlink()  # a kill while it is written leaves the checkpoint so
         os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _checkpoint(folder: Path, step: int) -> Manifest:
-    manifest = Manifest.from_json((folder / "checkpoints" / f"step-{step:08d}" / "manifest.json").read_bytes())
+    manifest = Manifest.from_json(_manifest(folder, step).read_bytes())
     assert manifest is not None
     return manifest
+
+
+def _manifest(folder: Path, step: int) -> Path:
+    return folder / "checkpoints" / f"step-{step:08d}" / "manifest.json"
 
 
 def _figures(folder: Path) -> dict[int, list[Any]]:
@@ -135,20 +144,13 @@ def _content(file: Path) -> dict[str, str]:
 
 def _compared(whole: Path, cut: Path, steps: int, half: int) -> Verdict:
     manifests = [(folder, _checkpoint(folder, steps)) for folder in (whole, cut)]
-    records = [
-        {
-            record["step"]: [record[key] for key in _FIGURES]
-            for record in read_metrics(folder)
-            if record["kind"] == "step"
-        }
-        for folder in (whole, cut)
-    ]
-    differing = [step for step in range(steps) if records[0].get(step) != records[1].get(step)]
+    first, second = _figures(whole), _figures(cut)
+    differing = [step for step in range(steps) if first.get(step) != second.get(step)]
     tensors, hashes = [], {}
     for name in ("model", "state"):
-        first, second = (_content(folder / manifest.files[name].path) for folder, manifest in manifests)
-        tensors += [key for key in sorted(first.keys() | second.keys()) if first.get(key) != second.get(key)]
-        hashes[name] = (fingerprint(first), fingerprint(second))
+        one, other = (_content(folder / manifest.files[name].path) for folder, manifest in manifests)
+        tensors += [key for key in sorted(one.keys() | other.keys()) if one.get(key) != other.get(key)]
+        hashes[name] = (fingerprint(one), fingerprint(other))
     return Verdict(
         steps=steps,
         killed=half,
