@@ -101,7 +101,7 @@ def test_a_ledger_too_long_to_be_held_is_the_same_file(tmp_path: Path, monkeypat
 def test_the_ledger_counts_by_verdict_and_rule() -> None:
     ledger = LedgerWriter()
     ledger.kept(b"a" * 16)
-    ledger.changed(b"b" * 16, spans=[(3, 9)])
+    ledger.changed(b"b" * 16, spans=[(3, 9)], rule="c4.policy", rules=0b10)
     ledger.split(b"c" * 16, 3, url="https://a.example")
     ledger.merged(b"d" * 16, b"a" * 16, "exact")
     ledger.removed(b"e" * 16, "gopher.words", value=3, bound=50, rules=0b101)
@@ -110,6 +110,7 @@ def test_the_ledger_counts_by_verdict_and_rule() -> None:
     assert [counts[v] for v in VERDICTS] == [1] * 6
     assert (counts["in"], counts["out"]) == (6, 5)
     assert counts["rules"] == {"exact": 1, "gopher.words": 1}
+    assert counts["changes"] == {"c4.policy": 1}
     table = ledger.table()
     assert table.schema.equals(LEDGER)
     assert table.column("verdict").to_pylist() == list(VERDICTS)

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from firn.core.errors import FormatError
+from firn.core.errors import FormatError, RecipeError
 from firn.core.stage import Input, Task, execute
 from firn.core.store import Manifest, Store
 from firn.data import filter as filtering
@@ -60,7 +60,7 @@ def test_what_happens_to_whom(tmp_path: Path) -> None:
     verdicts = [(entry["verdict"], entry["rule"]) for entry in ledger]
     assert verdicts[:6] == [
         ("kept", None),
-        ("changed", None),
+        ("changed", "c4.javascript"),
         ("removed", "gopher.min_words"),
         ("removed", "language.accepted"),
         ("removed", "c4.lorem_ipsum"),
@@ -69,6 +69,7 @@ def test_what_happens_to_whom(tmp_path: Path) -> None:
     assert verdicts[6][0] == "removed"
     assert (ledger[2]["value"], ledger[2]["bound"]) == (2, 50)
     assert (ledger[3]["value"], ledger[3]["bound"]) == (None, None)
+    assert ledger[3]["error"].startswith("the language is ru, score 0.9")
     assert documents["text"].to_pylist() == [GOOD.strip()] * 2
     assert documents["language"].to_pylist() == ["en", "en"]
     assert all(score > 0.65 for score in documents["language_score"].to_pylist())
@@ -85,6 +86,44 @@ def test_what_happens_to_whom(tmp_path: Path) -> None:
         "changed": 1,
         "removed": 5,
     }
+
+
+def test_every_cut_is_told_by_its_rule_of_removed_documents_too(tmp_path: Path) -> None:
+    rules = RulesSettings(preset="fineweb")
+    policy, script = "Read our privacy policy.\n", "Please turn JavaScript on.\n"
+    rows = [
+        row("kept", GOOD.strip()),
+        row("both", policy + GOOD + script + GOOD.replace("e", "o") + script.rstrip()),
+        row("removed", policy + "Too short."),
+    ]
+    store = Store(tmp_path)
+    manifest, ledger, _ = run(store, rows, rules)
+    assert [entry["verdict"] for entry in ledger] == ["kept", "changed", "removed"]
+    assert ledger[1]["rule"] == "c4.javascript"
+    edits = [edit.rule for edit in rules.filter.edits]
+    assert {rule for i, rule in enumerate(edits) if ledger[1]["rules"] >> i & 1} >= {"c4.policy", "c4.javascript"}
+    texts = [r["text"].encode() for r in rows]
+    cuts = read(store, manifest, "cuts").to_pylist()
+    told = [(cut["row"], cut["rule"], texts[cut["row"]][cut["start"] : cut["end"]].decode()) for cut in cuts]
+    assert [entry for entry in told if entry[1] != "c4.strip_text"] == [
+        (1, "c4.policy", policy), (1, "c4.javascript", script), (1, "c4.javascript", script.rstrip()),
+        (2, "c4.policy", policy), (2, "c4.few_words", "Too short."),
+    ]  # fmt: skip
+    assert [(cut["start"], cut["end"]) for cut in cuts if cut["row"] == 1] == [
+        (span["start"], span["end"]) for span in ledger[1]["spans"]
+    ]
+    assert manifest.notes["edits"]["c4.policy"] == {"documents": 1, "bytes": len(policy)}
+    assert manifest.notes["edits"]["c4.javascript"] == {"documents": 1, "bytes": 2 * len(script) - 1}
+    assert manifest.counts["changes"] == {"c4.javascript": 1}
+    assert set(manifest.counts["rules"]) == {ledger[2]["rule"]}
+
+
+def test_more_edits_than_the_bitmap_has_bits_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "many.yaml"
+    edits = "".join(f"  - {{edit: strip_text, rule: r{n}, source: me}}\n" for n in range(65))
+    path.write_text(f"about: edits\nsources: {{me: 'me, for a test'}}\nsteps:\n{edits}")
+    with pytest.raises(RecipeError, match="more than 64 edits"):
+        RulesSettings(preset=str(path))
 
 
 def test_the_bitmap_has_every_rule_that_failed(tmp_path: Path) -> None:

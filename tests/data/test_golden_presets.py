@@ -6,6 +6,7 @@ python tests/data/test_golden_presets.py      # writes golden/verdicts.yaml anew
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -26,19 +27,25 @@ GOLDEN = Path(__file__).parent / "golden"
 
 
 def verdicts(preset: str, folder: Path) -> dict[str, str]:
-    """Per page: the verdict, the bytes that were cut, or all rules that it breaks, the one that counts first."""
+    """Per page: the verdict, all rules that it breaks, and the bytes that each edit cut, the largest first."""
     pages = yaml.safe_load((GOLDEN / "pages.yaml").read_text(encoding="utf-8"))
     rules, store = RulesSettings(preset=preset), Store(folder)
     documents = shard(store, [row(name, page["text"].rstrip("\n"), url=page["url"]) for name, page in pages.items()])
     measured = execute(measure.task(rules.measure, documents, rules.files), store)
     inputs = (Input(documents, ("documents",)), Input(measured, ("signals",)))
-    ledger = read(store, execute(Task(filtering.STAGE, rules.filter, inputs, preset), store), "ledger").to_pylist()
+    filtered = execute(Task(filtering.STAGE, rules.filter, inputs, preset), store)
+    ledger, cut = read(store, filtered, "ledger").to_pylist(), [Counter[str]() for _ in pages]
+    for span in read(store, filtered, "cuts").to_pylist():
+        cut[span["row"]][span["rule"]] += span["end"] - span["start"]
     found = {}
-    for name, entry in zip(pages, ledger, strict=True):
-        broken = [bound.rule for i, bound in enumerate(rules.filter.bounds) if entry["rules"] >> i & 1]
-        cut = sum(span["end"] - span["start"] for span in entry["spans"] or ())
-        about = f" {cut} bytes cut" if cut else f": {', '.join(broken)}" if broken else ""
-        found[name] = entry["verdict"] + about
+    for name, entry, edits in zip(pages, ledger, cut, strict=True):
+        names = rules.filter.edits if entry["verdict"] == "changed" else rules.filter.bounds
+        rules_ = [each.rule for i, each in enumerate(names) if entry["rules"] >> i & 1]
+        if entry["verdict"] == "changed":
+            assert (set(rules_), entry["rule"]) == (set(edits), edits.most_common(1)[0][0])
+        bytes_ = ", ".join(f"{rule} {size}" for rule, size in edits.most_common())
+        said = [", ".join(rules_)] if entry["verdict"] == "removed" else []
+        found[name] = ": ".join([entry["verdict"], *said]) + (f"; bytes cut: {bytes_}" if edits else "")
     return found
 
 

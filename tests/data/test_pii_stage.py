@@ -52,7 +52,8 @@ def test_placeholders_and_ledger(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert [(e["start"], e["end"]) for e in found[:3]] == [(s["start"], s["end"]) for s in first["spans"]]
     assert manifest.notes == {"found": {"card": 1, "email": 2, "ip": 1, "key": 1}}
-    assert manifest.counts["rules"] == {"pii.card": 1, "pii.email": 1, "pii.key": 1}
+    assert manifest.counts["changes"] == {"pii.card": 1, "pii.email": 1, "pii.key": 1}
+    assert manifest.counts["rules"] == {}
 
 
 def test_values_are_written_nowhere(tmp_path: Path) -> None:

@@ -83,11 +83,11 @@ def test_final_leaves_tokens_tokenizer_and_ledgers(tiny: Any, final: Path) -> No
     store = Store(final / "store")
     for manifest in store.manifests():
         assert "ledger" not in manifest.files or store.holds(manifest, "ledger")
-    # Every file that is left is a manifest, a marker, a ledger, what ledgers add up to, or tokens.
+    # Every file that is left is a manifest, a marker, a ledger, what was cut, what ledgers add up to, or tokens.
     left = Counter(path.name.split("-")[0] for path in (final / "store").rglob("*") if path.is_file())
     assert set(left) <= {
-        "accounts", "manifest.json", "released.json", "ledger", "tokenizer", "train", "train_index", "validation",
-        "validation_index",
+        "accounts", "cuts", "ledger", "manifest.json", "released.json", "tokenizer", "train", "train_index",
+        "validation", "validation_index",
     }  # fmt: skip
     assert shards(final) == shards(tiny.runs)
     assert size(final) < size(tiny.runs)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,15 +16,16 @@ from firn.serve.page import Flow, Rung, Share
 from firn.serve.redact import visible
 
 if TYPE_CHECKING:  # several need torch, which some verbs do not
+    from firn.run.chapter import Chapter
     from firn.run.gc import Collected
-    from firn.run.looking import BatchPart, Chapter
+    from firn.run.looking import BatchPart
     from firn.run.pipeline import Outcome
     from firn.run.planning import Forecast
     from firn.run.rules_try import Trial
     from firn.run.status import RunStatus
     from firn.study.compare import Comparison
 
-_REASONS = 3
+_REASONS, _ITEMS = 3, 20
 
 
 def outcome(done: Outcome) -> None:
@@ -55,14 +56,21 @@ def _funnel(flows: Sequence[Flow]) -> Table:
     table = grid("\nDocuments", "source", "stage", ">in", ">out", ">stays", "what went, and why")
     for flow in flows:
         gone = sum(flow.verdicts.get(verdict, 0) for verdict in ("removed", "merged", "failed"))
-        reasons = ", ".join(f"{rule} {count(n)}" for rule, n in list(flow.rules.items())[:_REASONS])
-        more = len(flow.rules) - _REASONS
-        said = f"{count(gone)}: {reasons}" + (f" and {more} rules more" if more > 0 else "") if gone else ""
-        if flow.verdicts.get("failed"):
-            said += f" ({count(flow.verdicts['failed'])} failed)"
-        row = (flow.source, flow.stage, count(flow.entered), count(flow.left), share(flow.left, flow.entered), said)
-        table.add_row(*map(escape, row))
+        said = []
+        if gone:
+            failed = flow.verdicts.get("failed")
+            said.append(f"{count(gone)}: {_reasons(flow.rules)}" + (f" ({count(failed)} failed)" if failed else ""))
+        if flow.changes:
+            said.append(f"{count(flow.verdicts.get('changed', 0))} changed: {_reasons(flow.changes)}")
+        cells = (count(flow.entered), count(flow.left), share(flow.left, flow.entered), "; ".join(said))
+        table.add_row(*map(escape, (flow.source, flow.stage, *cells)))
     return table
+
+
+def _reasons(rules: Mapping[str, int]) -> str:
+    said = ", ".join(f"{rule} {count(n)}" for rule, n in list(rules.items())[:_REASONS])
+    more = len(rules) - _REASONS
+    return said + (f" and {more} rules more" if more > 0 else "")
 
 
 def _mixture(mixture: Sequence[Share]) -> Table:
@@ -174,16 +182,14 @@ def status(row: RunStatus) -> None:
         out.print(f"report    {row.report}", markup=False)
 
 
-def story(chapters: Iterable[Chapter]) -> None:
+def story(chapters: Sequence[Chapter]) -> None:
     """What became of a document."""
     out = console()
+    width = max(len(chapter.stage) for chapter in chapters) + 2
     for chapter in chapters:
-        out.print(f"[bold]{chapter.stage:<8}[/bold]{escape(_said(chapter))}")
-        for name in ("url", "address", "id"):
-            if value := getattr(chapter, name):
-                out.print(f"          {name:<8} {value}", markup=False, soft_wrap=True)
-        if chapter.broken:
-            out.print(f"          {'breaks':<8} {', '.join(chapter.broken)}", markup=False, soft_wrap=True)
+        out.print(f"[bold]{chapter.stage:<{width}}[/bold]{escape(_said(chapter))}", soft_wrap=True)
+        for name, value in _details(chapter):
+            out.print(f"          {name:<8} {value}", markup=False, soft_wrap=True)
 
 
 def _said(chapter: Chapter) -> str:
@@ -191,15 +197,44 @@ def _said(chapter: Chapter) -> str:
     if chapter.rule:
         said += f" by {chapter.rule}"
     if chapter.value is not None:
-        said += f": measured {chapter.value:.4g}"
+        value = f"{chapter.value:.4g}"
+        said += f": {value} found" if chapter.personal else f": measured {value}"
         said += f", bound {chapter.bound:.4g}" if chapter.bound is not None else ""
     if chapter.into:
         said += f"; {chapter.into} stands for it"
     if chapter.cut:
-        said += f"; {count(chapter.cut)} bytes were cut out"
+        said += f"; {_bytes(chapter.cut)} {'replaced' if chapter.personal else 'cut out'}"
     if chapter.error:
         said += f": {chapter.error}"
     return said
+
+
+def _details(chapter: Chapter) -> Iterator[tuple[str, str]]:
+    """What stands below a chapter's first line: names and values."""
+    for name in ("url", "address", "id"):
+        if value := getattr(chapter, name):
+            yield name, value
+    if chapter.broken:
+        yield "breaks", ", ".join(chapter.broken)
+    for name, repairs in (("cut", False), ("repaired", True)):
+        if edits := [edit for edit in chapter.edits if edit.repairs == repairs]:
+            yield name, ", ".join(f"{edit.rule} {_bytes(edit.bytes)} in {_places(edit.spans)}" for edit in edits)
+    if chapter.personal:
+        yield "found", ", ".join(f"{kind} {count(n)}" for kind, n in chapter.personal.items())
+    for item in chapter.items[:_ITEMS]:
+        label = f" {item.label}" if item.label else ""
+        where = f"{item.found} of {item.grams} n-grams, bytes {item.start}-{item.end}"
+        yield "item", f"{item.set}{label}, {item.file} line {item.line}: {where}"
+    if (rest := len(chapter.items) - _ITEMS) > 0:
+        yield "item", f"and {rest} more: --json lists them all"
+
+
+def _bytes(number: int) -> str:
+    return "1 byte" if number == 1 else f"{count(number)} bytes"
+
+
+def _places(spans: int) -> str:
+    return "1 place" if spans == 1 else f"{count(spans)} places"
 
 
 def trial(found: Trial) -> None:

@@ -14,7 +14,7 @@ from firn.cli.tables import console, grid
 from firn.run.cleaning import Cleaned
 from firn.run.collecting import Collected, Document, sources_table
 from firn.run.contamination import Contamination
-from firn.serve.cleaning import Amount, Part
+from firn.serve.cleaning import Amount, Loss, Part
 from firn.serve.numbers import count, duration, share, size
 
 if TYPE_CHECKING:
@@ -96,9 +96,19 @@ def _cleaning(out: Console, found: Cleaned) -> None:
                 cells = (count(entered), count(left.documents), share(left.documents, entered))
                 table.add_row(escape(source), escape(passage.stage), *cells, size(left.bytes), count(left.tokens))
     out.print(table)
-    table = grid("\nWhat went", "source", "stage", "rule", "verdict", ">documents", ">text", tokens)
-    for source in dict.fromkeys(loss.source for loss in cleaning.losses):
-        losses = [loss for loss in cleaning.losses if loss.source == source]
+    for title, changed in (("What went", False), ("What was cut out of documents", True)):
+        _losses(out, title, [loss for loss in cleaning.losses if (loss.verdict == "changed") == changed], tokens)
+    _parts(out, "By source", cleaning.sources, tokens)
+    _parts(out, "By language", cleaning.languages, tokens)
+    _parts(out, "By domain", cleaning.domains, tokens)
+    if not cleaning.counted:
+        out.print("\nTokens are estimated, at 4 for 3 words: there is no tokenizer yet.", markup=False)
+
+
+def _losses(out: Console, title: str, found: Sequence[Loss], tokens: str) -> None:
+    table = grid(f"\n{title}", "source", "stage", "rule", "verdict", ">documents", ">text", tokens)
+    for source in dict.fromkeys(loss.source for loss in found):
+        losses = [loss for loss in found if loss.source == source]
         for loss in losses[:_LOSSES]:
             table.add_row(*map(escape, (source, loss.stage, loss.rule, loss.verdict)), *_amount(loss.amount))
         if rest := losses[_LOSSES:]:
@@ -106,11 +116,6 @@ def _cleaning(out: Console, found: Cleaned) -> None:
             table.add_row(escape(source), "", f"{len(rest)} more", "", *_amount(amount))
     if table.row_count:
         out.print(table)
-    _parts(out, "By source", cleaning.sources, tokens)
-    _parts(out, "By language", cleaning.languages, tokens)
-    _parts(out, "By domain", cleaning.domains, tokens)
-    if not cleaning.counted:
-        out.print("\nTokens are estimated, at 4 for 3 words: there is no tokenizer yet.", markup=False)
 
 
 def _amount(amount: Amount) -> tuple[str, str, str]:

@@ -22,10 +22,10 @@ VERDICTS = ("kept", "changed", "split", "merged", "removed", "failed")
 _NAME = pa.dictionary(pa.int32(), pa.string())
 SPAN = pa.struct([pa.field("start", pa.int32()), pa.field("end", pa.int32())])
 
-#: rows: how many rows the document became. into: the survivor it was merged into. rule: the first rule it failed;
-#: rules: bitmap of all it failed, bit i being rule i of the stage's list. value, bound: what the first rule measured
-#: and allowed. spans: UTF-8 byte ranges cut from the input text. error: why it failed or went, in words. url, address:
-#: filled by the stage that reads raw records, which have no document row of their own.
+#: rows: how many rows the document became. into: the survivor it was merged into. rule: the first rule it failed, or
+#: that changed most of it; rules: bitmap of all such, bit i being rule i of the stage's list. value, bound: what that
+#: rule measured and allowed. spans: UTF-8 byte ranges cut from the input text. error: why it failed or went, in
+#: words. url, address: filled by the stage that reads raw records, which have no document row of their own.
 LEDGER = pa.schema(
     [
         pa.field("id", pa.binary(16)),
@@ -64,7 +64,8 @@ class LedgerWriter:
         self._open, self._wants_ids = open_, ids
         self._file: ShardWriter | None = None
         self.verdicts: Counter[str] = Counter(dict.fromkeys(VERDICTS, 0))
-        self.rules: Counter[str] = Counter()
+        self.rules: Counter[str] = Counter()  # that took documents out
+        self.changes: Counter[str] = Counter()  # that changed some
         self.out = 0
 
     def __len__(self) -> int:
@@ -77,7 +78,7 @@ class LedgerWriter:
         self.verdicts[verdict] += 1
         self.out += rows
         if more.get("rule"):
-            self.rules[more["rule"]] += 1
+            (self.changes if verdict == "changed" else self.rules)[more["rule"]] += 1
         if len(self._columns["id"]) == _CHUNK:
             self._chunk()
             if self._open is not None and len(self._chunks) == _CHUNKS:
@@ -172,12 +173,13 @@ class LedgerWriter:
             self._chunks.clear()
 
     def counts(self) -> dict[str, Any]:
-        """Counts for the manifest: in, out, one per verdict, and per rule."""
+        """Counts for the manifest: in, out, one per verdict, per rule that took out, and per rule that changed."""
         return {
             "in": len(self),
             "out": self.out,
             **{verdict: self.verdicts[verdict] for verdict in VERDICTS},
             "rules": dict(sorted(self.rules.items())),
+            "changes": dict(sorted(self.changes.items())),
         }
 
 

@@ -1,4 +1,8 @@
-"""The stage `filter`: what was measured against the rules in force; kept documents, and a ledger of every decision."""
+"""The stage `filter`: what was measured against the rules in force; kept documents, and a ledger of every decision.
+
+A document that edits cut and no rule removes is `changed`: its rule is the edit that cut most of it, and bit i of its
+bitmap stands for edit i of the settings. What each edit cut, of removed documents too, is in the output `cuts`.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +19,7 @@ from firn.core.errors import FormatError, RecipeError
 from firn.core.schema import DOCUMENT
 from firn.core.settings import Settings
 from firn.core.stage import Stage, Work
+from firn.data.cuts import CUTS, MAX_EDITS, Cuts, EditRule, Sums
 from firn.data.rights import Rights
 
 #: Rules that fit the ledger's bitmap.
@@ -94,6 +99,8 @@ class FilterSettings(Settings):
     """The rules, in order: the first that fails is the one that removes. Bit i of the ledger's bitmap is rule i."""
     rights: Rights = Rights()
     """Opt-outs and licences, which come before the rules and have no bit."""
+    edits: tuple[EditRule, ...] = Field(default=(), max_length=MAX_EDITS)
+    """The edits of the measurement, in order. Bit i of the bitmap of a document that they changed is edit i."""
 
 
 def run(work: Work) -> None:
@@ -105,7 +112,7 @@ def run(work: Work) -> None:
         raise FormatError(f"the measurement lacks {missing}", where=work.label, mend="run the stage measure again")
     signals = work.table(1, "signals", list(wanted))
     fails = np.zeros((len(settings.bounds), signals.num_rows), bool)
-    spoken = signals.column("language")
+    spoken, scores = signals.column("language"), signals.column("language_score")
     for index, bound in enumerate(settings.bounds):
         fails[index] = bound.fails(signals.column(bound.signal), spoken)
     failed = signals.column("error").is_valid().to_numpy()
@@ -117,10 +124,11 @@ def run(work: Work) -> None:
     texts = _Rows(work.batches(1, "signals", ["edited", "cuts"]))
     languages = [_language(signals.column(name), DOCUMENT.field(name).type) for name in ("language", "language_score")]
     writer, done = work.writer("documents", DOCUMENT), 0
+    cut_writer, sums = work.writer("cuts", CUTS), Sums(settings.edits)
     for batch in work.batches(0, "documents"):
         after = texts.take(batch.num_rows)
         rights = settings.rights.of(batch)
-        edited, cuts = after.column("edited"), after.column("cuts")
+        edited, cuts = after.column("edited"), Cuts(after.column("cuts"), settings.edits, work.label)
         for index, id_ in enumerate(batch.column("id").to_pylist()):
             row = done + index
             if failed[row]:
@@ -132,16 +140,21 @@ def run(work: Work) -> None:
                 bound = settings.bounds[first[row]]
                 value = None if bound.among is not None else signals.column(bound.signal)[row].as_py()
                 limit = bound.limit_for(spoken[row].as_py())
-                work.ledger.removed(id_, bound.rule, value=value, bound=limit, rules=bitmaps[row])
+                found = None if bound.among is None else _told(spoken[row].as_py(), scores[row].as_py())
+                work.ledger.removed(id_, bound.rule, value=value, bound=limit, rules=bitmaps[row], error=found)
             elif edited[index].is_valid:
-                work.ledger.changed(id_, spans=[(cut["start"], cut["end"]) for cut in cuts[index].as_py()])
+                work.ledger.changed(id_, spans=cuts.spans(index), rule=cuts.rule(index), rules=cuts.bitmap(index))
             else:
                 work.ledger.kept(id_)
         columns: dict[str, Any] = {field.name: batch.column(field.name) for field in DOCUMENT}
         columns["text"] = pc.coalesce(edited, batch.column("text"))
         columns["language"], columns["language_score"] = (c.slice(done, batch.num_rows) for c in languages)
         rows = pa.table([columns[field.name] for field in DOCUMENT], schema=DOCUMENT)
-        writer.write(rows.filter(pa.array(keeps[done : done + batch.num_rows])))
+        stays = keeps[done : done + batch.num_rows]
+        writer.write(rows.filter(pa.array(stays)))
+        if cuts.rows.size:
+            cut_writer.write(cuts.table(done))
+            sums.add(cuts, stays)
         done += batch.num_rows
     if done != signals.num_rows:
         raise FormatError(
@@ -149,9 +162,17 @@ def run(work: Work) -> None:
             where=work.label,
             mend="run the stage measure again",
         )
+    work.note("edits", sums.to_json())
 
 
-STAGE = Stage("filter", 1, run, ledger=True)
+STAGE = Stage("filter", 2, run, ledger=True)
+
+
+def _told(language: str | None, score: float | None) -> str:
+    """The language of a document in words."""
+    if language is None:
+        return "no language is told"
+    return f"the language is {language}" + ("" if score is None else f", score {score:.2f}")
 
 
 def _language(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:

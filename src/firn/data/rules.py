@@ -18,6 +18,7 @@ from firn.core.errors import RecipeError
 from firn.core.files import Files
 from firn.core.inputs import External, external
 from firn.core.settings import Settings
+from firn.data.cuts import MAX_EDITS, EditRule
 from firn.data.filter import MAX_BOUNDS, Bound, FilterSettings, Limit
 from firn.data.measure import MODEL, WORDS, Edit, MeasureSettings, Point
 from firn.data.preset import CitedBound, CitedEdit, LanguageTable, UrlTable, near, read, read_table
@@ -82,6 +83,7 @@ class RulesSettings(Settings):
             measure = rules.measure.model_copy(update={"language_bytes": self.language_bytes})
             rules = replace(rules, measure=measure)
         rules = self._with_edits(replace(rules, measure=self._with_files(rules.measure)))
+        _check(rules, f"preset {self.preset}")
         return _changed(rules, self.off, self.bounds, f"preset {self.preset}")
 
     def _with_edits(self, rules: Rules) -> Rules:
@@ -130,7 +132,13 @@ class RulesSettings(Settings):
     @cached_property
     def filter(self) -> FilterSettings:
         """Settings of the stage filter."""
-        return FilterSettings(bounds=self.resolve().bounds, rights=self.rights)
+        rules = self.resolve()
+        edits = tuple(
+            EditRule(rule=step.rule, step=number, repairs=step.edit == "repair.encoding")
+            for number, step in enumerate(rules.measure.steps)
+            if isinstance(step, Edit)
+        )
+        return FilterSettings(bounds=rules.bounds, rights=self.rights, edits=edits)
 
     @property
     def rights(self) -> Rights:
@@ -190,13 +198,15 @@ def _limited(bounds: tuple[Bound, ...], limits: Mapping[str, Mapping[str, float]
 
 
 def _check(rules: Rules, where: str) -> None:
-    """Raise RecipeError for names that are there twice, too many bounds, and signals that are not measured."""
+    """Raise RecipeError for names that are there twice, too many bounds or edits, and signals that are not measured."""
     named = [bound.rule for bound in rules.bounds] + [edit.rule for edit in rules.measure.edits]
     for kind, found in (("rule", named), ("point", [point.point for point in rules.measure.points])):
         if twice := {name for name in found if found.count(name) > 1}:
             raise RecipeError(f"the {kind} is there twice", where=where, key=min(twice), mend="name one otherwise")
     if len(rules.bounds) > MAX_BOUNDS:
         raise RecipeError(f"there are more than {MAX_BOUNDS} bounds", where=where, mend="take some away")
+    if len(rules.measure.edits) > MAX_EDITS:
+        raise RecipeError(f"there are more than {MAX_EDITS} edits", where=where, mend="take some away")
     columns = (*DOCUMENT_SIGNALS, *rules.measure.columns)
     for bound in rules.bounds:
         if bound.signal in columns:

@@ -140,6 +140,7 @@ def cleaning(store: Store, taken: Sequence[Manifest], shards: Shards, *, most_do
     last = {source: stage for source, stage, _ in tables}
     passages: dict[tuple[str, str], list[Amount]] = defaultdict(lambda: [Amount(), Amount()])
     losses: dict[tuple[str, str, str, str], Amount] = defaultdict(Amount)
+    edited: dict[str, Amount] = defaultdict(Amount)
     parts: dict[str, _Parts] = {"source": _Parts(), "language": _Parts(), "domain": _Parts()}
     for source, stage, table in tables:
         rate, ends = rates[source], {"first": stage == _MEASURED, "last": stage == last[source]}
@@ -149,14 +150,17 @@ def cleaning(store: Store, taken: Sequence[Manifest], shards: Shards, *, most_do
             both = passages[source, stage]
             both[0], both[1] = both[0] + entered, both[1] + left
             gone = Amount(row["documents"], row["bytes"] - row["left"], round((row["bytes"] - row["left"]) * rate))
-            if row["verdict"] != "kept":
-                # The filter's edits of a text have no rule.
-                rule = row["rule"] or ("edits" if row["verdict"] == "changed" else row["verdict"])
-                losses[source, stage, row["verdict"], rule] += gone
+            if stage == _MEASURED and row["verdict"] == "changed":
+                edited[source] += gone  # several edits may have changed a document: its row names one of them
+            elif row["verdict"] != "kept":
+                losses[source, stage, row["verdict"], row["rule"] or row["verdict"]] += gone
             for kind, found in parts.items():
                 name = source if kind == "source" else row[kind]
                 if name is not None or kind == "language":
                     found.add(name or "unknown", row, entered, left, **ends)
+    for source, gone in edited.items():
+        for rule, documents, size in _by_edit(shards[source][_MEASURED], gone.bytes):
+            losses[source, _MEASURED, "changed", rule] += Amount(documents, size, round(size * rates[source]))
     order = {name: place for place, name in enumerate(shards)}
     return Cleaning(
         passages=[Passage(source, stage, *both) for (source, stage), both in passages.items()],
@@ -169,6 +173,22 @@ def cleaning(store: Store, taken: Sequence[Manifest], shards: Shards, *, most_do
         domains=parts["domain"].sorted()[:most_domains],
         counted=counted,
     )
+
+
+def _by_edit(filtered: Sequence[Manifest], gone: int) -> Iterator[tuple[str, int, int]]:
+    """Per edit: its rule, the documents it changed, and by how many bytes they became less.
+
+    gone: bytes less, of all that edits changed. What is not cut, lines lost or won when they were written anew.
+    """
+    documents, cut = Counter[str](), Counter[str]()
+    repairs = {edit["rule"] for m in filtered for edit in (m.settings or {}).get("edits", ()) if edit["repairs"]}
+    for manifest in filtered:
+        for rule, edit in manifest.notes.get("edits", {}).items():
+            documents[rule] += edit["documents"]
+            cut[rule] += 0 if rule in repairs else edit["bytes"]
+    for rule in documents:
+        # There is but one edit that repairs.
+        yield rule, documents[rule], gone - cut.total() if rule in repairs else cut[rule]
 
 
 class _Parts:

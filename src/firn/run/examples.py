@@ -157,26 +157,46 @@ def _removed(
 def _cuts(store: Store, source: str, stage: str, stages: Mapping[str, Sequence[Manifest]], most: int = 2) -> list[Cut]:
     """Of documents that a stage cut, those with the smallest hashes of their ids, the longest cut of each."""
     before = {Input(m, ("documents",)).identity: m for of in stages.values() for m in of if "documents" in m.files}
-    best: list[tuple[int, str, int, dict[str, Any]]] = []
+    best: list[tuple[int, str, int, tuple[int, int, str]]] = []
     having = [manifest for manifest in stages.get(stage, ()) if manifest.counts.get("changed")]
     for manifest in sorted(having, key=lambda manifest: manifest.fingerprint)[:_SHARDS]:
         read = before.get(manifest.inputs[0].get("identity", ""))
         if read is None or not store.holds(read, "documents"):
             continue
-        ledger = pq.read_table(store.local(manifest, "ledger"), columns=["id", "verdict", "rule", "spans"])
+        spans = _spans(store, manifest)
+        ledger = pq.read_table(store.local(manifest, "ledger"), columns=["id", "verdict"])
         for row, entry in enumerate(ledger.to_pylist()):
-            if entry["verdict"] == "changed" and entry["spans"]:
-                best.append((hash64(entry["id"]), manifest.inputs[0]["identity"], row, entry))
+            if entry["verdict"] == "changed" and row in spans:
+                best.append((hash64(entry["id"]), manifest.inputs[0]["identity"], row, spans[row]))
         best = heapq.nsmallest(4 * most, best, key=lambda one: one[:3])
     found: list[Cut] = []
-    for _, identity, row, entry in best:
+    for _, identity, row, (start, end, rule) in best:
         document = row_of(store, before[identity], row)
-        longest = max(entry["spans"], key=lambda span: (span["end"] - span["start"], -span["start"]))
-        pieces = _around(document["text"].encode(), longest["start"], longest["end"])
+        pieces = _around(document["text"].encode(), start, end)
         if pieces is not None and len(found) < most:
             where = shown(document["url"] or document["address"])
-            found.append(Cut(source, where, stage, entry["rule"] or "edits", *pieces))
+            found.append(Cut(source, where, stage, rule, *pieces))
     return found
+
+
+def _spans(store: Store, manifest: Manifest) -> dict[int, tuple[int, int, str]]:
+    """Of each row that a shard cut: start, end and rule of the longest cut."""
+    if "cuts" in manifest.files:
+        repairs = [edit["rule"] for edit in (manifest.settings or {})["edits"] if edit["repairs"]]
+        table = pq.read_table(store.local(manifest, "cuts"))
+        spans = [tuple(span.values()) for span in table.to_pylist() if span["rule"] not in repairs]
+    else:
+        ledger = pq.read_table(store.local(manifest, "ledger"), columns=["rule", "spans"]).to_pylist()
+        spans = [
+            (row, span["start"], span["end"], entry["rule"])
+            for row, entry in enumerate(ledger)
+            for span in entry["spans"] or ()
+        ]
+    longest: dict[int, tuple[int, int, str]] = {}
+    for row, start, end, rule in spans:
+        if row not in longest or end - start > longest[row][1] - longest[row][0]:
+            longest[row] = (start, end, rule)
+    return longest
 
 
 def _around(text: bytes, start: int, end: int) -> tuple[str, str, str] | None:

@@ -29,11 +29,17 @@ def flows(shards: Shards) -> list[Flow]:
 def flow(stage: str, source: str, manifests: Sequence[Manifest]) -> Flow:
     """The counts of these shards of one source, summed."""
     rules: Counter[str] = Counter()
+    changes: Counter[str] = Counter()
     for manifest in manifests:
         rules.update(manifest.counts.get("rules", {}))
+        edits = manifest.notes.get("edits")
+        of = manifest.counts.get("changes", {}) if edits is None else {r: e["documents"] for r, e in edits.items()}
+        changes.update(of)
 
     def total(key: str) -> int:
         return sum(int(manifest.counts.get(key, 0)) for manifest in manifests)
 
     verdicts = {verdict: total(verdict) for verdict in _VERDICTS}
-    return Flow(stage, source, total("in"), total("out"), verdicts, dict(rules.most_common()))
+    return Flow(
+        stage, source, total("in"), total("out"), verdicts, dict(rules.most_common()), dict(changes.most_common())
+    )

@@ -9,41 +9,12 @@ from typing import Any
 from firn.core import why as stories
 from firn.core.errors import InputError
 from firn.core.progress import Progress
-from firn.core.store import Manifest
+from firn.run.chapter import Chapter, chapter
 from firn.run.folder import RecordingEngine, RunFolder, every
 from firn.run.funnel import LEDGERS
 from firn.serve.redact import excerpt
 from firn.tokens.batch import batch as read_batch
 from firn.tokens.batch import documents_in
-
-
-@dataclass(frozen=True)
-class Chapter:
-    """What one stage did with a document.
-
-    verdict: the ledger's. rule, value, bound: why it went. broken: all rules that it broke. cut: bytes of text cut out.
-    into: id of the document that stands for it.
-    """
-
-    stage: str
-    source: str
-    verdict: str
-    rule: str | None
-    value: float | None
-    bound: float | None
-    broken: tuple[str, ...]
-    cut: int
-    into: str | None
-    error: str | None
-    id: str | None
-    url: str | None
-    address: str | None
-    shard: str
-    row: int
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain data."""
-        return asdict(self)
 
 
 def why(query: str, run: str | Path | None = None, runs: str | Path = "runs") -> list[Chapter]:
@@ -59,7 +30,7 @@ def why(query: str, run: str | Path | None = None, runs: str | Path = "runs") ->
     with RecordingEngine(folder, store, Progress("quiet")) as engine:
         index = stories.build(engine, [manifest for manifest, _ in of.values()])
     found = stories.find(store, index, query, LEDGERS)
-    return [_chapter(chapter, *of[chapter.shard]) for chapter in found]
+    return [chapter(store, one, *of[one.shard]) for one in found]
 
 
 def latest(runs: str | Path = "runs") -> RunFolder:
@@ -68,29 +39,6 @@ def latest(runs: str | Path = "runs") -> RunFolder:
     if not folders:
         raise InputError("there are no runs", where=str(runs), mend="run a recipe: firn run recipes/quickstart.yaml")
     return max(folders, key=lambda folder: str(folder.state.get("process", {}).get("started", "")))
-
-
-def _chapter(chapter: stories.Chapter, manifest: Manifest, source: str) -> Chapter:
-    row = chapter.entry
-    bounds = (manifest.settings or {}).get("bounds", []) if manifest.stage == "filter" else []
-    broken = tuple(bound["rule"] for i, bound in enumerate(bounds) if row["rules"] >> i & 1)
-    return Chapter(
-        stage=chapter.stage,
-        source=source,
-        verdict=row["verdict"],
-        rule=row["rule"],
-        value=row["value"],
-        bound=row["bound"],
-        broken=broken,
-        cut=sum(span["end"] - span["start"] for span in row["spans"] or ()),
-        into=row["into"].hex() if row["into"] else None,
-        error=row["error"],
-        id=row["id"].hex() if row["id"] else None,
-        url=row["url"],
-        address=row["address"],
-        shard=chapter.shard,
-        row=chapter.row,
-    )
 
 
 @dataclass(frozen=True)

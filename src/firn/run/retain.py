@@ -11,8 +11,8 @@ import os
 from firn.core.store import Store
 from firn.run.folder import RunFolder, every
 
-#: The files of a shard that always stay: its ledger, and what was found in its documents.
-ACCOUNTS = ("ledger", "found")
+#: The files of a shard that always stay: its ledger, and what was cut out of its documents and found in them.
+ACCOUNTS = ("ledger", "cuts", "found")
 # How the names of stages begin: steps between documents and documents, and what a finished run is looked into with.
 _BETWEEN = ("cluster", "robots-", "urls-", "quality-threshold", "decontaminate-match", "decontaminate-common")
 _FINAL = ("accounts", "tokenizer", "tokens", "why-")

@@ -16,9 +16,10 @@ from firn.core.parquet import open_parquet
 from firn.core.stage import Input
 from firn.core.store import Manifest, Store
 from firn.data.fetch import raw as fetch_raw
+from firn.run.chapter import Chapter
 from firn.run.examples import row_of
 from firn.run.folder import RunFolder
-from firn.run.looking import Chapter, latest, why
+from firn.run.looking import latest, why
 from firn.run.recipe import Recipe
 from firn.serve.redact import escaped, excerpt, locator, shown, visible
 from firn.tokens import tokenizer

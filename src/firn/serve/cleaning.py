@@ -21,7 +21,7 @@ class Amount:
 @dataclass(frozen=True)
 class Loss:
     """What one rule of a stage took from a source. verdict: of the ledger; of `changed` documents `amount` holds the
-    documents, and of their text what was cut out."""
+    documents, and of their text what was cut out. Several edits of the filter may have changed one document."""
 
     source: str
     stage: str

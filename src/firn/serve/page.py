@@ -13,7 +13,7 @@ class Flow:
     """What one stage did with the documents of one source.
 
     entered: rows of its input. left: rows of its output. verdicts: count per verdict of the ledger. rules: documents
-    taken out by each rule.
+    taken out by each rule. changes: documents that stay and that each rule changed; more than one may have changed one.
     """
 
     stage: str
@@ -22,6 +22,7 @@ class Flow:
     left: int
     verdicts: Mapping[str, int]
     rules: Mapping[str, int]
+    changes: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,11 @@ def _funnel(ours: Mapping[tuple[str, str], Flow], theirs: Mapping[tuple[str, str
 
 def _rules(ours: Mapping[tuple[str, str], Flow], theirs: Mapping[tuple[str, str], Flow]) -> list[Row]:
     def by_rule(flows: Mapping[tuple[str, str], Flow]) -> dict[str, float]:
-        return {f"{source}: {rule}": n for (source, _), flow in flows.items() for rule, n in flow.rules.items()}
+        return {
+            f"{source}: {rule}": n
+            for (source, _), flow in flows.items()
+            for rule, n in {**flow.rules, **flow.changes}.items()
+        }
 
     return [row for row in _both(by_rule(ours), by_rule(theirs)) if row[1] != row[2]]
 
