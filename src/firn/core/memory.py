@@ -55,6 +55,25 @@ def freed_memory_kept() -> Iterator[None]:
         libc.malloc_trim(0)
 
 
+@contextlib.contextmanager
+def memory_within(allowed: int) -> Iterator[None]:
+    """Within it, what takes more than `allowed` bytes of address space beyond what is held now fails (Linux).
+
+    In Python's code that is a MemoryError; a library in C may end the process instead, which the engine accounts for.
+    """
+    if not _LINUX:
+        yield
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    with open("/proc/self/statm") as file:
+        bound = int(file.read().split()[0]) * _PAGE + allowed
+    resource.setrlimit(resource.RLIMIT_AS, (bound if soft == resource.RLIM_INFINITY else min(bound, soft), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
 class MemoryBound:
     """Address space that this process may take beyond what it holds when `set` is called (Linux; elsewhere nothing)."""
 

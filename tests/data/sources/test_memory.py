@@ -8,12 +8,19 @@ import json
 import subprocess
 import sys
 import tarfile
+import zlib
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
+from firn.core.engine import LocalEngine
+from firn.core.store import Store
+from firn.data import read as read_source
+from firn.data.extract import ExtractSettings
+from firn.data.sources import BooksSource
 
 MIB = 1 << 20
 #: What a worker may take beyond what it held before it began, in bytes; firn itself takes some 200 MiB more.
@@ -121,3 +128,47 @@ def test_documents_of_several_files_are_read_as_their_last_file_comes(tmp_path: 
     tar(tmp_path / "a.tar", {"main.tex": main, "two.tex": b"two\n" + rest * (10 * MIB // 101)}, 30)
     found = read(tmp_path, kind, tmp_path / "a.tar")
     assert (found["kept"], found["removed"], found["failed"]) == (30, 0, 0)
+
+
+def a_page(content: bytes) -> bytes:
+    """A PDF file of one page, which is drawn so."""
+    packed = zlib.compress(content)
+    objects = [
+        b"<< /Type /Catalog /Pages 2 0 R >>",
+        b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
+        b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents 4 0 R "
+        b"/Resources << /Font << /F1 5 0 R >> >> >>",
+        b"<< /Length %d /Filter /FlateDecode >>\nstream\n%s\nendstream" % (len(packed), packed),
+        b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
+    ]
+    body = b"".join(b"%d 0 obj\n%s\nendobj\n" % (number, each) for number, each in enumerate(objects, 1))
+    return b"%%PDF-1.4\n%strailer << /Size 6 /Root 1 0 R >>\n%%%%EOF" % body
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux bounds a process's memory")
+def test_a_page_of_a_pdf_that_unpacks_to_gigabytes_is_a_row(tmp_path: Path) -> None:
+    pytest.importorskip("pypdfium2", reason="PDF is the extra firn[pdf]")
+    folder = tmp_path / "books"
+    folder.mkdir()
+    (folder / "a.pdf").write_bytes(a_page(b"BT /F1 12 Tf 72 700 Td (Snow is not yet ice.) Tj ET"))
+    (folder / "bomb.pdf").write_bytes(a_page(b"BT /F1 12 Tf " + b"(aaaaaaaaaaaaaaaa) Tj 0 -1 Td " * 2_000_000 + b" ET"))
+    with LocalEngine(Store(tmp_path / "store"), workers=1) as engine:
+        tasks = read_source.tasks("s", BooksSource(paths=(str(folder),)), ExtractSettings(), engine)
+        (shard,) = engine.run(tasks)
+    assert (shard.counts["kept"], shard.counts["failed"]) == (1, 1)
+
+
+def test_thousands_of_files_that_may_say_a_licence(tmp_path: Path) -> None:
+    text = io.BytesIO(b"All rights reserved, " * 12_000)
+    path = tmp_path / "many.tar.gz"
+    with tarfile.open(path, "w:gz", compresslevel=1) as archive:
+        for number in range(2_500):  # 600 MiB in all
+            info = tarfile.TarInfo(f"r/{number}/package.json")
+            info.size = len(text.getvalue())
+            text.seek(0)
+            archive.addfile(info, text)
+        info = tarfile.TarInfo("r/a.py")
+        info.size = 11
+        archive.addfile(info, io.BytesIO(b"print('hi')"))
+    found = read(tmp_path, "CodeSource", path)
+    assert found["kept"] == 1

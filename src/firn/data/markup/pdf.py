@@ -12,10 +12,12 @@ from collections import Counter
 from collections.abc import Sequence
 
 from firn.core.errors import RecipeError
+from firn.core.memory import memory_within
 from firn.data.markup.parts import Part, matters
 from firn.data.markup.work import Block, MarkupError, Work, one_line
 
 MAX_BYTES = 256 << 20
+MAX_MEMORY = 512 << 20
 MAX_PAGES = 10_000
 MAX_CHARACTERS = 32 << 20
 MAX_PAGE_CHARACTERS = 1 << 20
@@ -37,16 +39,25 @@ _DATE = re.compile(r"D:(\d{4})(\d{2})?(\d{2})?")
 def read(data: bytes) -> tuple[Work, list[Part]]:
     """What the file says of itself, and its chapters, or all of it as one part.
 
-    Raises MarkupError for what pdfium cannot open or is beyond the limits, RecipeError where the extra is missing.
+    Raises MarkupError for what pdfium cannot open or is beyond the limits, RecipeError where the extra is missing. A
+    page for which pdfium needs more than MAX_MEMORY bytes ends the process (Linux).
     """
     if len(data) > MAX_BYTES:
         raise MarkupError(f"a PDF of {len(data)} bytes, over the limit of {MAX_BYTES}")
     try:
-        import pypdfium2
+        import pypdfium2  # noqa: F401
     except ImportError:
         raise RecipeError(
             "PDF needs a library that is not installed", key="pypdfium2", mend="pip install 'firn[pdf]'"
         ) from None
+    # A page's drawing unpacks to far more than it is, and pdfium holds it as objects: no other limit can be set there.
+    with memory_within(MAX_MEMORY):
+        return _read(data)
+
+
+def _read(data: bytes) -> tuple[Work, list[Part]]:
+    import pypdfium2
+
     try:
         document = pypdfium2.PdfDocument(data)
     except (pypdfium2.PdfiumError, ValueError) as error:
