@@ -102,7 +102,10 @@ def test_a_new_crawl_file_reads_only_itself(tiny: Any, tmp_path: Path) -> None:
 
 def test_one_worker_and_two_give_the_same_bytes_whatever_the_hash_seed(tiny: Any, tmp_path: Path) -> None:
     expected = [tiny.outcome.weights, shards(tiny.runs)]
-    assert run_tiny(tiny.folder, tmp_path / "one", workers=1).weights == expected[0]
+    alone = run_tiny(tiny.folder, tmp_path / "one", workers=1)
+    assert alone.weights == expected[0]
+    card = "README.md"
+    assert Path(alone.model, card).read_bytes() == Path(tiny.outcome.model, card).read_bytes()
     assert shards(tmp_path / "one") == expected[1]
     environment = {**os.environ, "PYTHONHASHSEED": "12345", "TZ": "Asia/Tokyo"}
     command = [sys.executable, str(PROGRAM), str(tiny.folder), str(tmp_path / "seeded")]

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from token_corpora import document_shard
@@ -23,11 +24,12 @@ from firn.tokens import bpe, encode
 from firn.tokens.batch import batch, documents_in, total_steps
 from firn.tokens.bpe import TokenizerSettings
 from firn.tokens.corpus import Corpus
-from firn.tokens.encode import INDEX, TokensSettings
+from firn.tokens.encode import INDEX, Dates, TokensSettings
 from firn.tokens.mixture import StageSettings, make_plan
 from firn.tokens.tokenizer import Tokenizer
 from firn.tokens.validation import validation_windows
 
+TIME = pa.timestamp("us", tz="UTC")
 SPLIT = SplitSettings(validation=0.3)
 ROWS = {
     ("web", "web-0"): [(f"Snow number {i}, über alles 雪 {i * i}.\n" * (i % 4 + 1), f"host{i % 9}") for i in range(60)],
@@ -119,6 +121,18 @@ def test_the_ledger_accounts_for_every_document(built: Built) -> None:
         assert shard.counts["in"] == len(rows)
         assert shard.counts["kept"] == shard.notes["train"]["documents"] + shard.notes["validation"]["documents"]
     assert built.shards[1].counts["rules"] == {"tokens.empty": 1}
+
+
+def test_dates_are_added_up_without_those_that_are_not_there() -> None:
+    days = pa.array([None, "2024-05-18T01:00:00", "1969-12-31T23:59:59"]).cast(pa.timestamp("us")).cast(TIME)
+    far = pa.array([253_402_300_800_000_000 * 2], pa.int64()).cast(TIME)  # a year that Python's own dates lack
+    found = Dates.of(days)
+    assert found == Dates(2, "1969-12-31", "2024-05-18")
+    assert Dates.of(days[:1]) == Dates.of(days[:0]) == Dates()
+    assert Dates() + found == found + Dates() == found
+    assert found + Dates(1, "1800-01-01", "1800-01-01") == Dates(3, "1800-01-01", "2024-05-18")
+    assert Dates.of(far).first == "18029-12-31"
+    assert found + Dates.of(far) == Dates(3, "1969-12-31", "18029-12-31")
 
 
 def test_the_picture_adds_up(built: Built) -> None:

@@ -89,9 +89,9 @@ def _run(recipe: Recipe, folder: RunFolder, store: Store, progress: Tally, worke
                 "no text is held out, so what the model learns cannot be measured: give the sources more documents, or "
                 "raise split.validation"
             )
-    result = training.train(recipe, folder, corpus, progress)
     if recipe.report.ladder and recipe.train.objective == "causal":
-        training.ladder(folder, corpus, progress)
+        training.ladder(folder, corpus, progress)  # before training: the model card has it, too
+    result = training.train(recipe, folder, corpus, progress)
     page = pages.page(recipe, folder)
     path = folder.path / "report.html"
     report.write(page, path)

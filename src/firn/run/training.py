@@ -88,6 +88,7 @@ def train(
     `firn.train.loop.train` takes them."""
     plan, begin = plan_of(folder), beginning(recipe, folder.path.parent)
     assert folder.training is not None
+    rungs = known_ladder(folder, corpus) if recipe.report.ladder else {}
     if result(folder) is None:
         for line in remarks(recipe, begin):
             progress.note(line)
@@ -101,7 +102,7 @@ def train(
         progress=progress,
         runtime=runtime,
         until=until,
-        card=card(recipe, begin, corpus, plan),
+        card=lambda found: card(recipe, begin, corpus, plan, found, rungs),
         start=begin.start,
     )
 

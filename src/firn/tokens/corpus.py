@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from firn.core.errors import FormatError
 from firn.core.hashing import fingerprint
 from firn.core.schema import check
 from firn.core.store import Manifest, Store
-from firn.tokens.encode import INDEX, SPLITS
+from firn.tokens.encode import DATES, INDEX, SPLITS, Dates
 from firn.tokens.tokenizer import Tokenizer, load
 
 AnyTokens = NDArray[np.unsignedinteger[Any]]
@@ -116,10 +116,11 @@ class TokenStream:
 
 @dataclass(frozen=True)
 class SourceTokens:
-    """One source's training and validation streams."""
+    """One source's training and validation streams. dates: of the documents in the first, by `encode.DATES`."""
 
     train: TokenStream
     validation: TokenStream
+    dates: Mapping[str, Dates] = field(default_factory=dict)
 
     @property
     def documents(self) -> int:
@@ -156,8 +157,18 @@ class Corpus:
             manifests.sort(key=Manifest.identity)
             identity[source] = [manifest.identity(*_FILES) for manifest in manifests]
             streams = {split: _stream(store, manifests, split, reader.dtype) for split in SPLITS}
-            sources[source] = SourceTokens(**streams)
+            notes = [manifest.notes[SPLITS[0]] for manifest in manifests]
+            # Shards of before these were noted have none.
+            dates = {name: sum((Dates(**note.get(name, {})) for note in notes), Dates()) for name in DATES}
+            sources[source] = SourceTokens(**streams, dates=dates)
         return cls(sources, reader, fingerprint({"tokenizer": tokenizer.identity("tokenizer"), "sources": identity}))
+
+    def index(self, source: str, split: str = "train", columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """The document index of a source, file by file. Raises FormatError for a corpus without one."""
+        for file in getattr(self.sources[source], split).files:
+            if file.index is None:
+                raise FormatError("this token stream was opened without its index")
+            yield pq.read_table(file.index(), columns=None if columns is None else list(columns))
 
     @property
     def vocab_size(self) -> int:

@@ -7,7 +7,8 @@ document ends with one stored end-of-text token. The index leads from a position
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import BinaryIO
+from dataclasses import asdict, dataclass
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +23,8 @@ from firn.core.store import Manifest, ShardWriter
 from firn.tokens.tokenizer import Tokenizer, Tokens, load
 
 SPLITS = ("train", "validation")
+#: Columns of a document whose range the notes of a shard give.
+DATES = ("crawled", "published")
 
 # Columns of the index that are the document's own, and their names there.
 _CARRIED = {
@@ -60,6 +63,30 @@ INDEX = pa.schema(
 )
 
 
+@dataclass(frozen=True)
+class Dates:
+    """Days on which documents were crawled, or published. documents: how many have such a date. first, last: the
+    earliest and the latest day, YYYY-MM-DD; None where none has one."""
+
+    documents: int = 0
+    first: str | None = None
+    last: str | None = None
+
+    @classmethod
+    def of(cls, column: pa.Array) -> Dates:
+        """Of a column of timestamps."""
+        if not (documents := len(column) - column.null_count):
+            return cls()
+        ends = pc.min_max(column.cast(pa.int64())).as_py()
+        first, last = (str(np.datetime64(ends[end], "us").astype("datetime64[D]")) for end in ("min", "max"))
+        return cls(documents, first, last)
+
+    def __add__(self, other: Dates) -> Dates:
+        first = min(filter(None, (self.first, other.first)), default=None, key=np.datetime64)
+        last = max(filter(None, (self.last, other.last)), default=None, key=np.datetime64)
+        return Dates(self.documents + other.documents, first, last)
+
+
 class TokensSettings(Settings):
     """How documents become token shards."""
 
@@ -73,6 +100,7 @@ class SplitWriter:
     def __init__(self, file: BinaryIO, index: ShardWriter, tokenizer: Tokenizer, shard: str):
         self._file, self._index, self._tokenizer, self._shard = file, index, tokenizer, shard
         self.documents = self.tokens = self.bytes = 0
+        self.dates = {name: Dates() for name in DATES}
 
     def write(self, batch: pa.RecordBatch, rows: Sequence[int], first_row: int, encoded: Sequence[Tokens]) -> None:
         """Append documents `rows` of `batch`, whose own first row is row `first_row` of the shard."""
@@ -98,10 +126,12 @@ class SplitWriter:
         self.documents += len(rows)
         self.tokens += int(ends[-1])
         self.bytes += int(pc.sum(sizes).as_py())
+        self.dates = {name: dates + Dates.of(chosen.column(name)) for name, dates in self.dates.items()}
 
-    def counts(self) -> dict[str, int]:
-        """Documents, tokens (end-of-text included) and UTF-8 bytes so far."""
-        return {"documents": self.documents, "tokens": self.tokens, "bytes": self.bytes}
+    def counts(self) -> dict[str, Any]:
+        """Documents, tokens (end-of-text included) and UTF-8 bytes so far, and the dates of the documents."""
+        dates = {name: asdict(dates) for name, dates in self.dates.items()}
+        return {"documents": self.documents, "tokens": self.tokens, "bytes": self.bytes, **dates}
 
 
 def run(work: Work) -> None:
@@ -145,7 +175,7 @@ def run(work: Work) -> None:
         work.note(split, writer.counts())
 
 
-STAGE = Stage("tokens", 1, run, libraries=("tiktoken", "tokenizers"), ledger=True)
+STAGE = Stage("tokens", 2, run, libraries=("tiktoken", "tokenizers"), ledger=True)
 
 
 def tasks(settings: TokensSettings, documents: Sequence[Manifest], tokenizer: Manifest) -> list[Task]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -42,7 +44,7 @@ def train(
     watch: WatchSettings | None = None,
     progress: Progress | None = None,
     device: str | None = None,
-    card: str | None = None,
+    card: Callable[[TrainResult], str] | None = None,
     start: Start | None = None,
     runtime: Runtime | None = None,
     until: int | None = None,
@@ -51,9 +53,9 @@ def train(
 
     plan: where the batches come from; its stages are those of `settings`. folder: gets checkpoints/, metrics-*.jsonl,
     tensorboard/, model/ (a Hugging Face folder) and, last, result.json. device: `cuda`, `mps` or `cpu`; None: that of
-    the checkpoint, else the first of these that is here. card: the model card, Markdown. start: what is loaded
-    before the first step; None: random weights. runtime: how a new run computes, instead of what is chosen here. until:
-    the step after which to save and stop; None: the last.
+    the checkpoint, else the first of these that is here. card: makes the model card, Markdown, of the result, whatever
+    its `seconds`. start: what is loaded before the first step; None: random weights. runtime: how a new run computes,
+    instead of what is chosen here. until: the step after which to save and stop; None: the last.
 
     Killed at any moment and started again with the same arguments on the same machine, it ends with the same weights,
     bit for bit. A second process in the same folder waits for the first and takes over its result.
@@ -144,7 +146,12 @@ def _note(progress: Progress, text: str) -> None:
 
 
 def _finish(
-    trainer: Trainer, position: Position, folder: Path, watch: WatchSettings, record: Any, card: str | None
+    trainer: Trainer,
+    position: Position,
+    folder: Path,
+    watch: WatchSettings,
+    record: Any,
+    card: Callable[[TrainResult], str] | None,
 ) -> TrainResult:
     """Measure the model on all held-out text and write its folder."""
     if not position.losses:
@@ -157,10 +164,7 @@ def _finish(
     samples = trainer.samples(watch)
     if samples:
         record("samples", trainer.steps, samples=samples)
-    tokenizer, model = trainer.corpus.tokenizer, folder / "model"
-    mask = mask_token(tokenizer) if trainer.settings.objective == "masked" else None
-    save(trainer.model, model, tokenizer.json, card, end_of_text=tokenizer.end_of_text, mask=mask)
-    return TrainResult(
+    result = TrainResult(
         steps=trainer.steps,
         tokens=tokens_before(trainer.plan, trainer.steps),
         parameters=trainer.model.num_parameters(),
@@ -169,12 +173,18 @@ def _finish(
         validation=validation,
         samples=samples,
         weights=weights_hash(trainer.model),
-        files={path.name: file_hash(path) for path in sorted(model.iterdir()) if path.suffix != ".tmp"},
+        files={},
         bad=[dict(entry) for entry in position.bad],
         rewinds=[dict(entry) for entry in position.rewinds],
         runtime=dict(position.runtime),
         seconds=position.seconds,
     )
+    tokenizer, model = trainer.corpus.tokenizer, folder / "model"
+    mask = mask_token(tokenizer) if trainer.settings.objective == "masked" else None
+    text = None if card is None else card(result)
+    save(trainer.model, model, tokenizer.json, text, end_of_text=tokenizer.end_of_text, mask=mask)
+    files = {path.name: file_hash(path) for path in sorted(model.iterdir()) if path.suffix != ".tmp"}
+    return replace(result, files=files)
 
 
 def _fitted(
