@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -17,6 +18,10 @@ from firn.run.recipe import load
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from tiny_recipe import make, record
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "data" / "sources"))
+from cc_server import CRAWL
+from cc_server import make as make_crawl
 
 PAGE = "https://site1.example/page9"
 LINE = "not for GPTBot, by `Disallow: /page9`, line 3 of https://site1.example/robots.txt of 2024-05-17"
@@ -80,3 +85,16 @@ def test_the_recipe_is_whole_when_it_is_resolved(raw: Path, tmp_path: Path) -> N
     recipe = load(raw / "tiny.yaml")
     (tmp_path / "tiny.yaml").write_text(recipe.to_yaml())
     assert load(tmp_path / "tiny.yaml") == recipe
+
+
+def test_a_plan_of_common_crawl_foretells_what_is_found_in_the_index(tmp_path: Path) -> None:
+    make_crawl(tmp_path)
+    part = f"cc-index/table/cc-main/warc/crawl={CRAWL}/subset=robotstxt/part-00000-b13edba3.c000.gz.parquet"
+    (tmp_path / part).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / part).write_bytes(b"never read")
+    recipe = tmp_path / "web.yaml"
+    source = {"kind": "commoncrawl", "crawl": CRAWL, "files": 2, "base": str(tmp_path), "rules": {"robots": {}}}
+    recipe.write_text(json.dumps({"sources": {"web": source}}))
+    stages = {stage.stage: stage for stage in plan(load(recipe), tmp_path / "runs").stages}
+    # Two shards of documents, their sites, and those of all, a part of the index: the least that there is to do.
+    assert (stages["robots"].todo or 0) > 2 + 3 + 1
