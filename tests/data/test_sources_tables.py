@@ -20,7 +20,7 @@ import pytest
 
 from firn.core.errors import InputError
 from firn.core.store import Store
-from firn.data import compressed, read, tables
+from firn.data import arrow_messages, compressed, read, tables
 from firn.data.extract import ExtractSettings
 from firn.data.fetch import raw
 from firn.data.layouts import LAYOUTS, Fields, columns_of
@@ -228,16 +228,17 @@ def test_rows_and_batches_that_are_too_large_are_not_read(tmp_path: Path, monkey
     assert [(row["address"], row["rule"]) for row in ledger] == [
         ("a.parquet#row=1", None),
         ("a.parquet#row=2", None),
-        ("a.parquet#row=3-4", "files.too_large"),
+        ("a.parquet#row=3", "files.too_large"),
+        ("a.parquet#row=4", "files.too_large"),
         ("a.parquet#row=5", None),
         ("a.parquet#row=6", "files.too_large"),
     ]
     assert [row["text"] for row in documents] == ["a", "b", "c"]
-    monkeypatch.setattr(tables, "MAX_BATCH", 10_000)
+    monkeypatch.setattr(arrow_messages, "MAX_BATCH", 10_000)
     write_arrow(tmp_path / "b.arrow", data, stream=True, rows=2)
     documents, ledger = run(tmp_path / "store", files(tmp_path / "b.arrow"))
     assert [row["verdict"] for row in ledger] == ["kept", "kept", "failed"]
-    assert "write smaller ones" in ledger[-1]["error"]
+    assert "write smaller record batches" in ledger[-1]["error"]
 
 
 def test_a_broken_connection_is_no_fault_of_the_file() -> None:

@@ -1,35 +1,38 @@
 """Tables from outside as rows: CSV, Parquet and Arrow, streamed, in memory that does not grow with the file.
 
-Parquet is read by row group and page, Arrow by record batch, CSV by record. A row is a dict by column; what cannot be
-a row is an `Unread`. Raises Damaged where a file cannot be read on; what `stream` raises passes through.
+Parquet is read by page, Arrow by record batch, CSV by record. A row is a dict by column; what cannot be a row is an
+`Unread`. Raises Damaged where a file cannot be read on; what `stream` raises passes through.
 """
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO, TextIO, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from firn.data import charset
-from firn.data.compressed import Damaged
+from firn.data import arrow_messages, charset, parquet_pages, row_sizes
+from firn.data.compressed import FREE, MAX_RATIO, Damaged
 
 #: Suffix -> form of a table.
 FORMS = {
     "csv": "csv", "tsv": "tsv", "parquet": "parquet", "arrow": "arrow", "feather": "arrow", "ipc": "arrow",
 }  # fmt: skip
-#: Largest record batch of an Arrow file, in bytes: it is held whole. Writers make them of some megabytes.
-MAX_BATCH = 256 << 20
-# A row group is not read where its rows, with all that stands beside them, are so many times too large on average.
-_LARGE = 4
-# Rows are made of so many bytes at a time, and of so many at most.
-_BYTES, _ROWS = 8 << 20, 1024
 _BUFFER = 1 << 20
+# Of all columns of a Parquet file together.
+_BUFFERS = 64 << 20
+# The wanted columns of a row group are read at once where they have at most so many bytes, and few between them.
+_HOLD, _GAP = 64 << 20, 64 << 10
+# Bytes of batches that are made whatever the size of a file.
+_WORK = 16 << 30
+_PARQUET = b"PAR1"
+_SMALLER = "write smaller pages and row groups"
 _HEAD = 64 << 10
 
 Row = dict[str, Any]
@@ -49,7 +52,7 @@ def rows(stream: BinaryIO, form: str, choose: Choose, max_bytes: int, delimiter:
     """The rows of a table, in order, with the columns that `choose` names.
 
     form: `csv`, `tsv`, `parquet` (whose stream must be seekable) or `arrow` (IPC file, Feather or stream). max_bytes:
-    of a row of CSV, and a bound for row groups of Parquet, which are passed over where their rows are far above it.
+    of a row of CSV; of others, which may have 8 MiB more for what stands beside their text.
     delimiter: of CSV; None: comma, or tab for TSV.
     """
     if form in ("csv", "tsv"):
@@ -57,7 +60,7 @@ def rows(stream: BinaryIO, form: str, choose: Choose, max_bytes: int, delimiter:
         return
     source = _Source(stream)
     try:
-        yield from _parquet(source, choose, max_bytes) if form == "parquet" else _arrow(source, choose)
+        yield from (_parquet if form == "parquet" else _arrow)(source, choose, max_bytes)
     except MemoryError:
         raise
     except (pa.ArrowException, OSError, ValueError, struct.error) as error:
@@ -67,51 +70,136 @@ def rows(stream: BinaryIO, form: str, choose: Choose, max_bytes: int, delimiter:
 
 
 def _parquet(source: _Source, choose: Choose, max_bytes: int) -> Iterator[Row | Unread]:
-    # With a buffer, a column is read page by page and not whole.
-    file = pq.ParquetFile(pa.PythonFile(source, mode="r"), buffer_size=_BUFFER, page_checksum_verification=True)
-    columns = list(choose(file.schema_arrow.names))
+    metadata = pq.read_metadata(pa.BufferReader(_footer(source)))
+    if kept := (metadata.metadata or {}).get(b"ARROW:schema"):
+        arrow_messages.check_message(base64.b64decode(kept))
+    leaves = [metadata.schema.column(index) for index in range(metadata.num_columns)]
+    file = pq.ParquetFile(
+        pa.PythonFile(source, mode="r"),
+        metadata=metadata,
+        # Strings in lists stay in their dictionary, since nobody knows how many of them are in a row.
+        read_dictionary=[leaf.path for leaf in leaves if leaf.max_repetition_level and _is_bytes(leaf)],
+        # Without `pre_buffer` and with a buffer, a column is read page by page.
+        pre_buffer=False,
+        buffer_size=max(1 << 12, min(_BUFFER, _BUFFERS // max(1, len(leaves)))),
+        page_checksum_verification=True,
+    )
+    columns, size = list(choose(file.schema_arrow.names)), source.seek(0, io.SEEK_END)
     for number in range(file.num_row_groups):
-        group = file.metadata.row_group(number)
-        parts = (group.column(index) for index in range(group.num_columns))
-        size = sum(part.total_uncompressed_size for part in parts if part.path_in_schema.split(".")[0] in columns)
-        if size > _LARGE * max_bytes * group.num_rows:
-            yield Unread(count=group.num_rows)
-            continue
-        most = max(1, min(_ROWS, _BYTES * group.num_rows // max(size, 1)))
-        for batch in file.iter_batches(most, row_groups=[number], columns=columns, use_threads=False):
-            yield from batch.to_pylist()
+        group = parquet_pages.columns_of(metadata, number, columns, size)
+        source.hold((column.start, column.end) for column in group)
+        rows = metadata.row_group(number).num_rows
+        plan = parquet_pages.plan(source.at, group, rows)
+        left = plan.rows
+        batches = file.iter_batches(plan.batch, row_groups=[number], columns=columns, use_threads=False)
+        while left:
+            batch = next(batches, None)
+            if batch is None:
+                raise ValueError(f"{left} rows fewer than the footer says")
+            left -= batch.num_rows
+            yield from _rows(source, batch, max_bytes)
+        if plan.rows < rows:
+            yield Unread(f"{plan.why}; at most {parquet_pages.HELD} are held: {_SMALLER}", rows - plan.rows)
 
 
-def _arrow(source: _Source, choose: Choose) -> Iterator[Row]:
-    with pa.ipc.open_stream(pa.PythonFile(_Messages(source), mode="r")) as batches:
+def _footer(source: _Source) -> bytes:
+    """The footer of a Parquet file, as a file that has nothing else. Raises ValueError."""
+    end = source.seek(0, io.SEEK_END)
+    tail = source.at(max(0, end - 8), 8)
+    size = int.from_bytes(tail[:4], "little")
+    if tail[4:] != _PARQUET or size > end - 12:
+        raise ValueError("no Parquet file, or one that is cut off or encrypted")
+    if size > parquet_pages.FOOTER:
+        raise ValueError(f"a footer of {size} bytes; at most {parquet_pages.FOOTER} are read: write larger row groups")
+    footer = source.at(end - 8 - size, size)
+    parquet_pages.check_footer(footer)
+    return _PARQUET + footer + tail
+
+
+def _is_bytes(leaf: pq.ColumnSchema) -> bool:
+    return leaf.physical_type == "BYTE_ARRAY" and leaf.logical_type.type in ("NONE", "STRING", "ENUM", "JSON", "BSON")
+
+
+def _arrow(source: _Source, choose: Choose, max_bytes: int) -> Iterator[Row | Unread]:
+    with pa.ipc.open_stream(pa.PythonFile(arrow_messages.Messages(source), mode="r")) as batches:
         columns = list(choose(batches.schema.names))
         for batch in batches:
             chosen = batch.select(columns)
-            most = max(1, min(_ROWS, _BYTES * chosen.num_rows // max(chosen.nbytes, 1)))
-            for start in range(0, chosen.num_rows, most):
-                yield from chosen.slice(start, most).to_pylist()
+            chosen.validate(full=True)
+            yield from _rows(source, chosen, max_bytes)
+
+
+def _rows(source: _Source, batch: pa.RecordBatch, max_bytes: int) -> Iterator[Row | Unread]:
+    # A dictionary or a value in it is gone through with every batch, however few rows that has.
+    source.worked += batch.nbytes
+    if source.worked > _WORK + MAX_RATIO * source.taken:
+        raise ValueError("dictionaries that are far larger than what refers to them: write the columns without them")
+    for piece, size in row_sizes.pieces(batch, max_bytes + row_sizes.PIECE):
+        if piece is None:
+            yield Unread()
+            continue
+        source.given += size
+        if source.given > max(FREE, MAX_RATIO * source.taken):
+            raise ValueError(f"it unpacks to more than {MAX_RATIO} times its size")
+        yield from piece.to_pylist()
 
 
 class _Source:
-    """A stream as pyarrow reads it. error: what its own reading raised, which is not the fault of the content."""
+    """A stream as pyarrow reads it.
+
+    error: what its own reading raised, which is not the fault of the content. taken: bytes that were read of it.
+    worked: bytes of the batches that were made of them; given: bytes of the rows.
+    """
 
     closed = False
 
     def __init__(self, stream: BinaryIO):
         self._stream = stream
+        self._held: list[tuple[int, bytes]] = []
+        self._place = 0
         self.error: Exception | None = None
+        self.taken = self.worked = self.given = 0
 
     def read(self, size: int = -1) -> bytes:
-        return self._tried(lambda: self._stream.read(size))
+        """From where `seek` led; without it, from the start on."""
+        for start, held in self._held:
+            if start <= self._place <= self._place + size <= start + len(held):
+                data = held[self._place - start : self._place - start + size]
+                break
+        else:
+            if self._held:
+                self._tried(lambda: self._stream.seek(self._place))
+            data = self._tried(lambda: self._stream.read(size))
+            self.taken += len(data)
+        self._place += len(data)
+        return data
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        return self._tried(lambda: self._stream.seek(offset, whence))
+        self._place = self._tried(lambda: self._stream.seek(offset, whence))
+        return self._place
 
     def tell(self) -> int:
-        return self._stream.tell()
+        return self._place
 
     def close(self) -> None:
         """The stream is closed by whoever opened it."""
+
+    def at(self, offset: int, size: int) -> bytes:
+        """At most `size` bytes from an offset on."""
+        self.seek(offset)
+        return self.read(size)
+
+    def hold(self, ranges: Iterable[tuple[int, int]]) -> None:
+        """Keep these ranges in memory, in place of those kept before, unless they are large."""
+        self._held = []
+        joined: list[tuple[int, int]] = []
+        for start, end in sorted(ranges):
+            if joined and start <= joined[-1][1] + _GAP:
+                start, last = joined.pop()
+                end = max(end, last)
+            joined.append((start, end))
+        if sum(end - start for start, end in joined) <= _HOLD:
+            self._held = [(start, self.at(start, end - start)) for start, end in joined]
 
     def _tried(self, step: Callable[[], Any]) -> Any:
         try:
@@ -119,63 +207,6 @@ class _Source:
         except Exception as error:
             self.error = error
             raise
-
-
-class _Messages:
-    """The messages of an Arrow file or stream (Arrow Columnar Format, Encapsulated message format), none too large.
-
-    A file is a stream between marks, with a footer that need not be read.
-    """
-
-    closed = False
-
-    def __init__(self, source: _Source):
-        self._source = source
-        self._head = source.read(8)
-        self._body = 0
-        if self._head.startswith(b"ARROW1"):
-            self._head = b""
-        else:
-            self._start(self._head)
-
-    def read(self, size: int) -> bytes:
-        if not self._head and not self._body:
-            self._start(self._source.read(8))
-        if self._head:
-            data, self._head = self._head[:size], self._head[size:]
-            return data
-        data = self._source.read(min(size, self._body))
-        self._body -= len(data)
-        return data
-
-    def close(self) -> None:
-        """As of _Source."""
-
-    def _start(self, prefix: bytes) -> None:
-        """Read a message up to its body. prefix: its first 8 bytes, or what is there."""
-        self._head = prefix
-        if len(prefix) < 8:
-            return
-        mark, length = struct.unpack("<II", prefix)
-        if mark != 0xFFFFFFFF:  # before format 0.15 there was no mark
-            raise ValueError("no Arrow file, or one of a version before 0.15")
-        if length > MAX_BATCH:
-            raise ValueError(f"a header of {length} bytes")
-        about = self._source.read(length)
-        self._head += about
-        self._body = _body_length(about) if length else 0
-        if self._body > MAX_BATCH:
-            raise ValueError(f"a record batch of {self._body} bytes; at most {MAX_BATCH} are read: write smaller ones")
-
-
-def _body_length(message: bytes) -> int:
-    """The field bodyLength of a flatbuffer of the table Message (format/Message.fbs)."""
-    (table,) = struct.unpack_from("<I", message)
-    vtable = table - struct.unpack_from("<i", message, table)[0]
-    (size,) = struct.unpack_from("<H", message, vtable)
-    (offset,) = struct.unpack_from("<H", message, vtable + 10) if size >= 12 else (0,)
-    (length,) = struct.unpack_from("<q", message, table + offset) if offset else (0,)
-    return max(0, int(length))
 
 
 def _csv(stream: BinaryIO, choose: Choose, max_bytes: int, delimiter: str) -> Iterator[Row | Unread]:

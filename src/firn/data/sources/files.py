@@ -254,12 +254,10 @@ def _table(rows: Rows, name: str, stream: BinaryIO, settings: FilesSettings) -> 
     try:
         for row in tables.rows(stream, form, choose, settings.max_bytes, settings.delimiter):
             number += 1
-            if isinstance(row, tables.Unread) and row.count > 1:
-                if rows.enter(f"{name}#row={number}-{number + row.count - 1}"):
-                    rows.remove("too_large", bound=settings.max_bytes)
-                number += row.count - 1
-            elif rows.enter(f"{name}#row={number}"):
+            last = number + row.count - 1 if isinstance(row, tables.Unread) else number
+            if rows.enter(f"{name}#row={number}" + (f"-{last}" if last > number else "")):
                 _row(rows, name, number, row, fields, settings)
+            number = last
             rows.leave()
             rows.work.advance(1)
     except Damaged as error:
@@ -303,4 +301,4 @@ def _record(
     )
 
 
-STAGE = Stage("read", 1, run, ledger=True)
+STAGE = Stage("read", 2, run, ledger=True)
