@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import itertools
 import random
 import sys
 from collections import Counter
@@ -143,3 +144,26 @@ def test_real_files(shared_data: Callable[[str], Path]) -> None:
             got = list(records(stream, 32 << 20, WANTED))
         assert sum(r.type == "response" and r.error is None for r in got) == good, name
         assert sum(r.error is not None for r in got) == bad, name
+
+
+@given(st.integers(0, 1 << 32).map(random.Random), st.integers(1, 7), st.sampled_from(["flip", "cut", "zeros"]))
+def test_damage_in_a_file_compressed_as_a_whole_costs_what_it_touches(
+    chance: random.Random, where: int, kind: str
+) -> None:
+    parts = [FIRST, *(record(str(i), http(chance.randbytes(chance.randint(0, 900)))) for i in range(10))]
+    ends = [0, *itertools.accumulate(map(len, parts))]
+    cuts = [0, *sorted(chance.sample(range(ends[1] + 100, ends[-1]), 7)), ends[-1]]
+    packed = [gzip.compress(plain(*parts)[a:b]) for a, b in itertools.pairwise(cuts)]
+    damaged = bytearray(packed[where])
+    at = chance.randrange(len(damaged))
+    if kind == "flip":
+        damaged[at] ^= 1 << chance.randrange(8)
+    elif kind == "cut":
+        del damaged[at:]
+    else:
+        damaged[at : at + 50] = bytes(len(damaged[at : at + 50]))
+    found = read(b"".join([*packed[:where], bytes(damaged), *packed[where + 1 :]]))
+    whole = [str(i) for i in range(10) if ends[i + 2] <= cuts[where] or ends[i + 1] >= cuts[where + 1]]
+    assert [name for name in names(found) if name in whole] == whole
+    assert names(found) == sorted(set(names(found)), key=int)
+    assert sum(r.error is not None for r in found) <= 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import io
+import itertools
 import json
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import zstandard
 
 from firn.core.engine import LocalEngine
 from firn.core.errors import FirnError, InputError
@@ -39,7 +41,7 @@ from firn.data.sources import (
 sys.path.insert(0, str(Path(__file__).parent))
 from shards import Inline
 from shards import read as rows
-from warcs import http, members, page, record
+from warcs import http, lz4, members, page, record
 
 JATS = (
     '<article xmlns:xlink="http://www.w3.org/1999/xlink"><front><article-meta><title-group><article-title>Snow'
@@ -96,6 +98,43 @@ def test_a_warc_record_is_fetched_by_its_range_or_its_number(tmp_path: Path, for
         else:
             assert fetched == expected
         assert text.split(".")[0].split()[-1].encode() in fetched
+
+
+@pytest.mark.parametrize("form", ["zstd", "dictionary", "lz4", "bz2", "whole"])
+def test_records_around_damage_are_fetched_again(tmp_path: Path, form: str) -> None:
+    """What touches the damaged frame is lost, and where it lay is told."""
+    plain = [response(name) for name in ("one", "two", "three", "four", "five")]
+    head, pack = b"", bz2.compress
+    if form == "dictionary":
+        known = zstandard.train_dictionary(1024, plain * 20)
+        head = (0x184D2A5D).to_bytes(4, "little") + len(known.as_bytes()).to_bytes(4, "little") + known.as_bytes()
+        pack = zstandard.ZstdCompressor(dict_data=known, write_checksum=True).compress
+    elif form == "zstd":
+        pack = zstandard.ZstdCompressor(write_checksum=True).compress
+    elif form == "lz4":
+        pack = lz4
+    frames = [pack(each) for each in plain]
+    if form == "whole":  # frames that are no record's own
+        whole = b"".join(plain)
+        frames = [pack(whole[at : at + 700]) for at in range(0, len(whole), 700)]
+    hurt = len(frames) // 2
+    begin = len(head) + sum(map(len, frames[:hurt]))
+    frames[hurt] = frames[hurt][:-10] + bytes(10)
+    (tmp_path / "c.warc.zst").write_bytes(head + b"".join(frames))
+    source = WarcSource(paths=(str(tmp_path / "c.warc.zst"),))
+    engine = LocalEngine(Store(tmp_path / "store"), workers=1)
+    (manifest,) = engine.run(read.tasks("s", source, ExtractSettings(), engine))
+    ledger = rows(engine.store, manifest, "ledger").to_pylist()
+    (lost,) = [row for row in ledger if row["verdict"] == "failed"]
+    assert f"at bytes {begin}-{begin + len(frames[hurt]) - 1} is damaged" in lost["error"]
+    kept = [row["address"] for row in ledger if row["verdict"] == "kept"]
+    ends = [0, *itertools.accumulate(map(len, plain))]
+    touched = (hurt * 700, hurt * 700 + 700) if form == "whole" else (ends[2], ends[3])
+    others = [each for each, end in zip(plain, ends[1:], strict=True) if not touched[0] < end < touched[1] + len(each)]
+    for address, expected in zip(kept, others, strict=True):
+        fetched = raw(address, source).data
+        assert ("#record=" in address) == (form == "whole")
+        assert fetched == expected or (form == "whole" and fetched.endswith(expected.split(b"\r\n\r\n", 1)[1][:-4]))
 
 
 def test_a_range_is_all_that_is_read_of_a_remote_file() -> None:

@@ -15,7 +15,6 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-import xxhash
 import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,7 +23,7 @@ from firn.data.warc import Record, records
 from firn.data.wikitext.packed import MAX_DAMAGED
 
 sys.path.insert(0, str(Path(__file__).parent))
-from warcs import http, record
+from warcs import http, lz4, record
 
 WANTED = {"response", "resource", "conversion"}
 Pack = Callable[[bytes], bytes]
@@ -32,15 +31,6 @@ Pack = Callable[[bytes], bytes]
 
 def zstd(data: bytes) -> bytes:
     return zstandard.ZstdCompressor(write_checksum=True).compress(data)
-
-
-def lz4(data: bytes) -> bytes:
-    """A frame with a check sum of its content, whose blocks are stored as they are (LZ4 Frame Format 1.6)."""
-    about = bytes([0b0110_0100, 0x40])
-    blocks = [data[at : at + 65536] for at in range(0, len(data), 65536)]
-    stored = b"".join((len(block) | 1 << 31).to_bytes(4, "little") + block for block in blocks)
-    ends = bytes(4) + xxhash.xxh32(data).intdigest().to_bytes(4, "little")
-    return b"\x04\x22\x4d\x18" + about + bytes([xxhash.xxh32(about).intdigest() >> 8 & 255]) + stored + ends
 
 
 PACKS: dict[str, Pack] = {"bz2": bz2.compress, "gzip": gzip.compress, "xz": lzma.compress, "zstd": zstd, "lz4": lz4}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 
+import xxhash
+
 
 def record(
     name: str,
@@ -44,3 +46,12 @@ def page(text: str) -> bytes:
 def members(*records: bytes) -> bytes:
     """A gzip member per record, as crawlers write them."""
     return b"".join(gzip.compress(each, 1, mtime=0) for each in records)
+
+
+def lz4(data: bytes) -> bytes:
+    """A frame with a check sum of its content, whose blocks are stored as they are (LZ4 Frame Format 1.6)."""
+    about = bytes([0b0110_0100, 0x40])
+    blocks = [data[at : at + 65536] for at in range(0, len(data), 65536)]
+    stored = b"".join((len(block) | 1 << 31).to_bytes(4, "little") + block for block in blocks)
+    ends = bytes(4) + xxhash.xxh32(data).intdigest().to_bytes(4, "little")
+    return b"\x04\x22\x4d\x18" + about + bytes([xxhash.xxh32(about).intdigest() >> 8 & 255]) + stored + ends

@@ -22,6 +22,8 @@ PIECE = 1 << 20
 #: Bytes that one can go back to where a frame turns out to be damaged.
 WINDOW = 8 << 20
 _READ = 1 << 16
+# Fed to bz2, xz and zlib at once: what an error costs, and how far one reads beyond the end of a small frame.
+_STEP = 1 << 13
 _OUT = 1 << 17  # bytes for what is unpacked, made anew for each frame, most of which are small
 _XZ_MEMORY = 256 << 20
 _ZSTD_WINDOW = 128 << 20  # as zstd itself has it
@@ -171,7 +173,7 @@ def _fed(make: Callable[[], _Unpacker]) -> Decoder:
     def decode(tape: Tape) -> Iterator[bytes]:
         unpacker = make()
         while not unpacker.eof:
-            data = tape.read(_READ) if unpacker.needs_input else b""
+            data = tape.read(_STEP) if unpacker.needs_input else b""
             if unpacker.needs_input and not data:
                 raise BadFrame("the file breaks off within it")
             try:

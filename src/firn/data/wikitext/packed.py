@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import BinaryIO
@@ -22,6 +23,8 @@ _WINDOW = 16 << 20
 _MAGIC = 10  # bytes that the pattern looks at
 # What looks like a frame behind a damaged one is one if it ends well, or gives so many bytes.
 _TRIED = 1 << 16
+# Unpacked bytes that are held back, until it is known that the frame is not damaged: lz4 has blocks of as many.
+_HELD = 4 << 20
 #: Bytes at the begin of a file in which the first frame is that can be read.
 HEAD = 1 << 20
 _TRIES = 100  # places in them
@@ -132,43 +135,51 @@ def _frames(tape: Tape, kind: Kind) -> Iterator[Piece | Cut]:
     """The frames of a file.
 
     Behind a damaged one the next place is tried where a frame seems to begin. Only when one is unpacked the damage is
-    told, so that it is one however many places only seem to be frames.
+    told, so that it is one however many places only seem to be frames. And only then it is known which of the latest
+    pieces count: where bytes are missing, a frame may take those of the next for its own.
     """
     decode, damaged = kind.decoder(), 0
     cut: Cut | None = None
+    before: list[tuple[int, Piece]] = []  # the latest of the damaged frame, each with the offset that was read up to
     while _is_more(tape, kind):
         tape.keep()
-        block, tried, size = tape.at, [], 0
+        block, size, held, problem = tape.at, 0, 0, ""
+        latest: deque[tuple[int, Piece]] = deque()
         try:
             for data in decode(tape):
-                tried.append(data)
-                size += len(data)
-                if cut is None or size >= _TRIED:
-                    yield from _told(cut, block, tried)
-                    cut, tried = None, []
-            yield from _told(cut, block, tried)
-            cut = None
+                latest.append((tape.at, Piece(data, block)))
+                size, held = size + len(data), held + len(data)
+                while held > _HELD:
+                    yield from _told(cut, before, block)
+                    cut, piece = None, latest.popleft()[1]
+                    held -= len(piece.data)
+                    yield piece
         except BadFrame as error:
-            damaged += 1
-            cut = cut or Cut(str(error), kind, block, block, False)
-            tape.back(block + 1)
-            if damaged == MAX_DAMAGED or not tape.find(kind.pattern):
-                many = (
-                    f"{cut.reason}; {damaged} places are like it, and the rest is given up"
-                    if damaged == MAX_DAMAGED
-                    else cut.reason
-                )
-                yield replace(cut, reason=many, end=max(tape.at, block + 1), final=True)
-                return
+            problem = str(error)
+        if not problem or size >= _TRIED:
+            yield from _told(cut, before, block)
+            cut = None
+        if not problem:
+            yield from (piece for _, piece in latest)
+            continue
+        damaged += 1
+        if cut is None:
+            cut, before = Cut(problem, kind, block, block, False), list(latest)
+        tape.back(block + 1)
+        if damaged == MAX_DAMAGED or not tape.find(kind.pattern):
+            if damaged == MAX_DAMAGED:
+                cut = replace(cut, reason=f"{cut.reason}; {damaged} places are like it, and the rest is given up")
+            yield from _told(replace(cut, final=True), before, max(tape.at, block + 1))
+            return
     if cut is not None:
-        yield replace(cut, end=tape.at, final=True)
+        yield from _told(replace(cut, final=True), before, tape.at)
 
 
-def _told(cut: Cut | None, block: int, tried: list[bytes]) -> Iterator[Piece | Cut]:
+def _told(cut: Cut | None, before: list[tuple[int, Piece]], end: int) -> Iterator[Piece | Cut]:
+    """What the damaged frame gave, and that it is damaged up to `end`, where the next begins."""
     if cut is not None:
-        yield replace(cut, end=block)
-    for data in tried:
-        yield Piece(data, block)
+        yield from (piece for read, piece in before if read <= end)
+        yield replace(cut, end=end)
 
 
 def _is_more(tape: Tape, kind: Kind) -> bool:
