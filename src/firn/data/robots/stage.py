@@ -60,7 +60,7 @@ _MEET = pa.schema(
         pa.field("time", pa.int64()),
         pa.field("status", pa.int16()),
         pa.field("redirect", pa.string()),
-        pa.field("body", pa.binary()),
+        pa.field("body", pa.large_binary()),
         pa.field("shard", pa.uint64()),
         pa.field("row", pa.int32()),
     ]
@@ -95,11 +95,13 @@ def obey(engine: LocalEngine, manifests: Sequence[Manifest], rules: RobotsRules,
     groups = shuffle(
         engine,
         name="robots",
-        version=2,
+        version=3,
         settings=settings,
         inputs=[(each,) for each in (*shards, *tables)],
         map=meet,
         reduce=judge,
+        # Of robots.txt there are many alike, which Parquet writes once.
+        bytes_per_partition=64 << 20,
         libraries=("zstandard",),
     )
     parts = tuple(Input(manifest, ("verdicts",)) for manifest in groups if "verdicts" in manifest.files)
@@ -136,7 +138,7 @@ def meet(work: Work) -> Iterable[pa.Table]:
                     batch.column("fetched").cast(pa.int64()),
                     batch.column("status"),
                     batch.column("redirect"),
-                    batch.column("rules"),
+                    batch.column("rules").cast(pa.large_binary()),
                     pa.nulls(rows, pa.uint64()),
                     pa.nulls(rows, pa.int32()),
                 ],
@@ -160,7 +162,7 @@ def _urls(work: Work, shard: int) -> Iterator[pa.Table]:
                 batch.column("crawled").cast(pa.int64()).take(pa.array(rows, pa.int64())),
                 pa.nulls(len(rows), pa.int16()),
                 pa.nulls(len(rows), pa.string()),
-                pa.array([path for _, path in known], pa.binary()),
+                pa.array([path for _, path in known], pa.large_binary()),
                 pa.repeat(pa.scalar(shard, pa.uint64()), len(rows)),
                 pa.array([first + row for row in rows], pa.int32()),
             ],
