@@ -54,3 +54,10 @@ def test_every_page_is_linked_from_the_readme_and_the_contents() -> None:
         targets = {(file.parent / link).resolve() for link in links}
         assert all(target.exists() for target in targets)
         assert pages <= targets
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").rglob("*.md")), ids=lambda page: page.name)
+def test_fences_stand_on_lines_of_their_own(page: Path) -> None:
+    fences = [line for line in page.read_text().splitlines() if "```" in line]
+    assert all(re.fullmatch(r" {0,6}```[a-z]*", line) for line in fences)
+    assert len(fences) % 2 == 0

@@ -9,32 +9,34 @@ from ipaddress import AddressValueError, IPv4Address, IPv6Address
 # Names of mailboxes in ASCII and Latin letters with diacritics (two bytes, 0xC3 to 0xC9): in scripts without spaces the
 # words before an address would be taken for part of it.
 _LOCAL = rb"(?:[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]|[\xc3-\xc9][\x80-\xbf])"
+_LETTER = rb"(?:[A-Za-z0-9]|[\xc3-\xc9][\x80-\xbf])"
 _EMAIL = re.compile(
     rb"(?<![A-Za-z0-9._%+-])(?<![\xc3-\xc9][\x80-\xbf])"
     rb"(?:mailto:)?((?:[A-Za-z0-9_+]|[\xc3-\xc9][\x80-\xbf])" + _LOCAL + rb"{0,63}?)"
     rb"\s?(?:@|\(at\)|\[at\])\s?"
-    rb"((?:[A-Za-z0-9][A-Za-z0-9-]{0,62}\.){1,8}(?:[A-Za-z]{2,24}|xn--[A-Za-z0-9-]{2,59}))"
+    rb"((?:" + _LETTER + rb"(?:" + _LETTER + rb"|-){0,62}\.){1,8}(?:[A-Za-z]{2,24}|xn--[A-Za-z0-9-]{2,59}))"
 )
 # Top-level domains of more than two letters: those of IANA's root zone under which most mailboxes lie. Without such a
 # list `x@self.weight` in source code is an address.
 _DOMAINS = frozenset(
-    "com org net edu gov mil int info biz name pro aero asia cat coop jobs mobi museum post tel travel xxx academy "
-    "agency app art bank blog business cafe care center church city cloud club coach codes community company computer "
-    "consulting cool dance date design dev digital earth eco education email energy engineer engineering estate events "
-    "example exchange expert express family fashion film finance fitness foundation fun fund gallery games global gmbh "
-    "gold green group guide guru haus health help homes hospital host hosting house icu immo inc ink institute insure "
-    "international invest kitchen land law legal life link live llc love ltd management market marketing media money "
-    "network news ngo ninja one online ong org page partners parts photo photography photos place plus press "
-    "productions properties pub racing radio recipes rehab rent repair report review reviews rocks run sale school "
-    "science security services shop show site social software solutions space sport store stream studio style support "
-    "surf swiss systems team tech technology theater today tools top tours town toys trade training university vip "
-    "vision web website wiki wine work works world wtf xyz yoga zone berlin wien tirol bayern koeln cologne hamburg "
-    "saarland ruhr london paris bzh corsica alsace amsterdam brussels vlaanderen gent eus gal scot wales cymru irish "
-    "istanbul moscow quebec nyc boston miami vegas tokyo osaka kyoto nagoya okinawa sydney melbourne capetown durban "
-    "africa google amazon microsoft apple".split()
+    b"com org net edu gov mil int info biz name pro aero asia cat coop jobs mobi museum post tel travel xxx "
+    b"academy agency app art bank blog business cafe care center church city cloud club coach codes community "
+    b"company computer consulting cool dance date design dev digital earth eco education email energy engineer "
+    b"engineering estate events example exchange expert express family fashion film finance fitness foundation fun "
+    b"fund gallery games global gmbh gold green group guide guru haus health help homes hospital host hosting "
+    b"house icu immo inc ink institute insure international invest kitchen land law legal life link live llc love "
+    b"ltd management market marketing media money network news ngo ninja one online ong org page partners parts "
+    b"photo photography photos place plus press productions properties pub racing radio recipes rehab rent repair "
+    b"report review reviews rocks run sale school science security services shop show site social software "
+    b"solutions space sport store stream studio style support surf swiss systems team tech technology theater "
+    b"today tools top tours town toys trade training university vip vision web website wiki wine work works world "
+    b"wtf xyz yoga zone berlin wien tirol bayern koeln cologne hamburg saarland ruhr london paris bzh corsica "
+    b"alsace amsterdam brussels vlaanderen gent eus gal scot wales cymru irish istanbul moscow quebec nyc boston "
+    b"miami vegas tokyo osaka kyoto nagoya okinawa sydney melbourne capetown durban africa google amazon microsoft "
+    b"apple".split()
 )
 # Endings of two letters that are no country's, and files' endings: `icon@2x.js`.
-_FILES = frozenset("js ts md cc hh".split())
+_FILES = frozenset(b"js ts md cc hh".split())
 
 _OCTET = rb"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
 _IPV4 = re.compile(rb"(?<![A-Za-z0-9.-])(?:" + _OCTET + rb"\.){3}" + _OCTET + rb"(?![A-Za-z0-9-]|\.\d)")
@@ -50,16 +52,17 @@ _VERSION = re.compile(
 def emails(text: bytes, start: int, end: int) -> Iterator[tuple[int, int]]:
     """Spans of e-mail addresses between two bytes of a text. `git@` is a protocol's user and no person's."""
     for match in _EMAIL.finditer(text, start, end):
-        labels = match[2].decode("ascii").lower().split(".")
+        labels = match[2].split(b".")
         # What follows a full stop without a space is the next sentence: `a@b.com.Then`.
         while len(labels) > 1 and not _is_domain(labels[-1]):
             labels.pop()
         if len(labels) > 1 and match[1].lower() != b"git":
-            yield match.start(1), match.start(2) + len(".".join(labels))
+            yield match.start(1), match.start(2) + len(b".".join(labels))
 
 
-def _is_domain(label: str) -> bool:
-    return (len(label) == 2 and label not in _FILES) or label in _DOMAINS or label.startswith("xn--")
+def _is_domain(label: bytes) -> bool:
+    label = label.lower()
+    return (len(label) == 2 and label not in _FILES) or label in _DOMAINS or label.startswith(b"xn--")
 
 
 def ipv4(text: bytes, start: int, end: int) -> Iterator[tuple[int, int]]:

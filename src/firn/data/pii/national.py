@@ -14,6 +14,11 @@
 | `fi`    | Finland       | henkilötunnus                | sign modulo 31, month and day                      |
 | `cn`    | China         | resident identity, 18 signs  | ISO 7064 MOD 11-2, year, month and day             |
 | `in`    | India         | Aadhaar, 4 4 4               | Verhoeff, and the word                             |
+| `gb`    | Britain       | national insurance, AA 00 00 00 A | prefixes that are given out; spaces, or the word |
+| `nl`    | Netherlands   | BSN                          | weighted modulo 11, and the word                   |
+| `be`    | Belgium       | 00.00.00-000.00              | modulo 97, month and day                           |
+| `jp`    | Japan         | individual number, 4 4 4     | weighted modulo 11, and the word                   |
+| `kr`    | South Korea   | resident number, 6-7         | month and day                                      |
 
 Where a number is nothing but digits and one in ten would pass its check, the word for it must stand shortly before.
 """
@@ -26,7 +31,7 @@ from collections.abc import Callable, Iterator
 from firn.data.pii.checksums import luhn, mod_11_10, verhoeff, weighted
 
 #: Name of each country's number.
-COUNTRIES = ("us", "ca", "br", "es", "fr", "it", "de", "pl", "se", "fi", "cn", "in")
+COUNTRIES = ("us", "ca", "br", "es", "fr", "it", "de", "pl", "se", "fi", "cn", "in", "gb", "nl", "be", "jp", "kr")
 
 _PATTERN = re.compile(
     rb"(?<![A-Za-z0-9])(?<![0-9][.-])(?:"
@@ -37,21 +42,29 @@ _PATTERN = re.compile(
     rb"|(?P<cn>[1-9]\d{5}(?:18|19|20)\d{9}[\dXx])"
     rb"|(?P<fr>[12] ?\d\d ?[0-9]\d ?\d[0-9AB] ?\d{3} ?\d{3} ?\d\d)"
     rb"|(?P<in>[2-9]\d{3} \d{4} \d{4})"
+    rb"|(?P<jp>\d{4}[ -]?\d{4}[ -]?\d{4})"
+    rb"|(?P<gb>[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] ?\d\d ?\d\d ?\d\d ?[A-D])"
+    rb"|(?P<be>\d\d\.\d\d\.\d\d-\d{3}\.\d\d)"
+    rb"|(?P<kr>\d{6}-[1-8]\d{6})"
     rb"|(?P<se>(?:\d\d)?\d{6}[-+]\d{4})"
     rb"|(?P<es>[XYZxyz]?-?\d{7,8}-?[A-Za-z])"
     rb"|(?P<ca>\d{3}[ -]\d{3}[ -]\d{3})"
     rb"|(?P<de>[1-9]\d ?\d{3} ?\d{3} ?\d{3})"
     rb"|(?P<pl>\d{11})"
+    rb"|(?P<nl>\d{3}\.?\d{3}\.?\d{3})"
     rb")(?![A-Za-z0-9]|[.-][0-9])"
 )
 # What looks like one country's number may be another's.
-_OTHERWISE = {"de": "pl", "fi": "se"}
+_OTHERWISE = {"de": "pl", "fi": "se", "in": "jp"}
 
 _WORDS = {
     "ca": re.compile(rb"\bSIN\b|social insurance|assurance sociale", re.IGNORECASE),
     "de": re.compile(rb"steuer|\btax\b|\bidnr\b|\btin\b", re.IGNORECASE),
     "pl": re.compile(rb"pesel", re.IGNORECASE),
     "in": re.compile(rb"aadhaar|aadhar|\buid", re.IGNORECASE),
+    "gb": re.compile(rb"national insurance|\bnino\b|\bNI\b", re.IGNORECASE),
+    "nl": re.compile(rb"\bbsn\b|burgerservice|sofi-?nummer|citizen service", re.IGNORECASE),
+    "jp": re.compile("マイナンバー|個人番号|my ?number|individual number".encode(), re.IGNORECASE),
 }
 #: Bytes before a number in which the word for it is looked for.
 _BEFORE = 48
@@ -81,6 +94,8 @@ def find(text: bytes, start: int, end: int, countries: tuple[str, ...]) -> Itera
 
 
 def _named(name: str, text: bytes, start: int) -> bool:
+    if name == "gb" and text[start + 2 : start + 3] == b" ":  # no part number is written so
+        return True
     return name not in _WORDS or _WORDS[name].search(text, max(0, start - _BEFORE), start) is not None
 
 
@@ -153,6 +168,32 @@ def _cn(number: str) -> bool:
     )
 
 
+def _gb(number: str) -> bool:
+    return number[:2] not in ("BG", "GB", "KN", "NK", "NT", "TN", "ZZ")
+
+
+def _nl(number: str) -> bool:
+    """The "elfproef" of burgerservicenummers: the last digit counts -1."""
+    return number != "000000000" and (weighted(number, (9, 8, 7, 6, 5, 4, 3, 2)) - int(number[8])) % 11 == 0
+
+
+def _be(number: str) -> bool:
+    digits = number.replace("-", "")
+    # From 2000 on a 2 stands before the nine digits (law of 8 August 1983, royal decree of 25 November 1997).
+    ends = {97 - int(digits[:9]) % 97, 97 - int("2" + digits[:9]) % 97}
+    return int(digits[9:]) in ends and _date(digits[:2], digits[2:4], digits[4:6])
+
+
+def _jp(number: str) -> bool:
+    digits = number.replace("-", "")
+    rest = weighted(digits, (6, 5, 4, 3, 2, 7, 6, 5, 4, 3, 2)) % 11
+    return int(digits[11]) == (0 if rest <= 1 else 11 - rest)
+
+
+def _kr(number: str) -> bool:
+    return _date(number[:2], number[2:4], number[4:6])
+
+
 CHECKS: dict[str, Callable[[str], bool]] = {
     "us": _us,
     "ca": lambda number: luhn(re.sub(r"-", "", number)),
@@ -166,4 +207,9 @@ CHECKS: dict[str, Callable[[str], bool]] = {
     "fi": _fi,
     "cn": _cn,
     "in": verhoeff,
+    "gb": _gb,
+    "nl": _nl,
+    "be": _be,
+    "jp": _jp,
+    "kr": _kr,
 }

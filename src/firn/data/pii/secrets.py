@@ -14,6 +14,8 @@ ISSUED = (
     r"|\bAIza[\w-]{35}"  # Google
     r"|(?<![\w-])eyJ[\w-]{10,4000}\.[\w-]{10,4000}\.[\w-]{10,4000}"  # JSON Web Token
 )
+# Hugging Face's are of letters alone.
+_LETTERS = re.compile(rb"(?<![\w-])hf_[A-Za-z]{34}(?![\w-])")
 _ISSUED = re.compile(ISSUED.encode())
 _BEGIN = re.compile(rb"(?:AKIA|ASIA|gh[opsur]_|github_pat|glpat|hf_|npm_|xox[abprs]-|[spr]k[-_]|AIza|eyJ)")
 _PRIVATE = re.compile(PRIVATE.encode())
@@ -48,12 +50,14 @@ def logins(text: bytes, start: int, end: int) -> Iterator[tuple[int, int]]:
 
 
 def unwindowed(text: bytes) -> Iterator[tuple[int, int]]:
-    """Spans of private keys, and of values given to passwords, secrets, tokens and keys in a whole text.
+    """Spans of private keys, of keys of letters alone, and of values given to passwords, secrets, tokens and keys.
 
-    Values are of letters and digits mixed, and no mere examples.
+    They are looked for in a whole text. Values are of letters and digits mixed, and no mere examples.
     """
     if b"PRIVATE KEY-----" in text:
         yield from (match.span() for match in _PRIVATE.finditer(text))
+    if b"hf_" in text:
+        yield from (match.span() for match in _LETTERS.finditer(text) if not _EXAMPLE.search(match[0]))
     if not any(word in text for word in _WORDS):
         return
     for sign in _IS.finditer(text):

@@ -12,7 +12,7 @@ Kind = Literal["key", "email", "iban", "ip", "card", "national_id", "phone"]
 #: Where two overlap, the earlier counts. Bit i of `rules` in the ledger is kind i.
 KINDS: tuple[Kind, ...] = ("key", "email", "iban", "ip", "card", "national_id", "phone")
 
-Country = Literal["us", "ca", "br", "es", "fr", "it", "de", "pl", "se", "fi", "cn", "in"]
+Country = Literal["us", "ca", "br", "es", "fr", "it", "de", "pl", "se", "fi", "cn", "in", "gb", "nl", "be", "jp", "kr"]
 
 
 class PiiSettings(Settings):
@@ -32,7 +32,25 @@ class PiiSettings(Settings):
     """National numbers of persons."""
     key: str | None = "[key]"
     """Keys, tokens and passwords, as they are left in code."""
-    countries: tuple[Country, ...] = ("us", "ca", "br", "es", "fr", "it", "de", "pl", "se", "fi", "cn", "in")
+    countries: tuple[Country, ...] = (
+        "us",
+        "ca",
+        "br",
+        "es",
+        "fr",
+        "it",
+        "de",
+        "pl",
+        "se",
+        "fi",
+        "cn",
+        "in",
+        "gb",
+        "nl",
+        "be",
+        "jp",
+        "kr",
+    )
     """Countries whose national numbers are looked for."""
     most: int | None = Field(default=None, ge=0)
     """A document with more of them is removed, since it may be a list of persons; null: no document is."""

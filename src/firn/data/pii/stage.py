@@ -100,4 +100,4 @@ def _bits(counts: Counter[Kind]) -> int:
     return sum(1 << bit for bit, kind in enumerate(KINDS) if counts[kind])
 
 
-STAGE = Stage("pii", 1, run, ledger=True)
+STAGE = Stage("pii", 2, run, ledger=True)
