@@ -46,6 +46,7 @@ def test_a_story_by_url_and_by_id_follows_the_merge(tmp_path: Path) -> None:
     assert (removed.stage, removed.row, removed.entry["rule"]) == ("read", 10, "warc.status")
     with pytest.raises(InputError, match="no ledger of this run knows it"):
         find(store, index, "https://made.example/100", STAGES)
+    assert find(store, index, "nothing", STAGES, ["nothing either", "https://made.example/10"]) == [removed]
 
 
 def test_garbage_is_what_no_kept_shard_names(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from firn.core.errors import InputError
 from firn.run.cleaning import clean
 from firn.run.contamination import contamination
+from firn.run.looking import addresses, why
 from firn.run.recipe import load
 from firn.run.showing import raw_of, show
 from firn.serve.redact import escaped
@@ -51,8 +52,40 @@ def test_by_url_id_and_address_it_is_the_same_document(runs: Path) -> None:
         assert (found.about, found.raw, found.tokens) == (by_url.about, by_url.raw, by_url.tokens)
     code = show("library/module3.py", "tiny", runs, characters=5000)
     assert code.raw == module(3)
-    with pytest.raises(InputError, match="no ledger"):
-        show("library/nothing.py", "tiny", runs)
+    for query in ("library/nothing.py", "/elsewhere/library/module3.py"):
+        with pytest.raises(InputError, match="no ledger"):
+            show(query, "tiny", runs)
+
+
+def test_a_file_is_asked_for_by_its_path(tiny: Any, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    by_name = why("library/module3.py", "tiny", runs)
+    assert [chapter.stage for chapter in by_name] == ["read", "filter", "dedup", "tokens"]
+    path = tiny.folder / "raw" / "library" / "module3.py"
+    assert why(str(path), "tiny", runs) == by_name
+    monkeypatch.chdir(path.parent)
+    assert why("module3.py", "tiny", runs) == by_name
+    warc = tiny.folder / "raw" / "crawl-0.warc.gz"
+    [page0] = [c for c in why("https://site0.example/page0", "tiny", runs) if c.stage == "read"]
+    place = str(page0.address).partition("#")[2]
+    assert why(f"{warc}#{place}", "tiny", runs)[0] == page0
+
+
+@pytest.mark.parametrize(
+    ("given", "path", "name"),
+    [
+        ("/data/mine", "/data/mine/a/b.html", "a/b.html"),
+        ("/data/mine/", "/data/mine/x.jsonl#line=3", "x.jsonl#line=3"),
+        ("/data/*/b/*.txt", "/data/a/b/c.txt", "a/b/c.txt"),
+        ("/data/mine/a.txt", "/data/mine/a.txt", "a.txt"),
+        ("/data/t.jsonl", "/data/t.jsonl#line=3", "t.jsonl#line=3"),
+        ("s3://bucket/texts", "s3://bucket/texts/a.txt", "a.txt"),
+        ("/data/mine", "/data/mine2/a.txt", None),
+        ("/data/mine/a.txt", "/data/mine/a.txt.gz", None),
+    ],
+)
+def test_names_of_paths(given: str, path: str, name: str | None) -> None:
+    found = list(addresses(path, {"sources": {"other": {}, "mine": {"paths": [given]}}}))
+    assert found[:1] == ([] if name is None else [name])
 
 
 def test_what_was_removed_says_which_bounds_it_broke(runs: Path) -> None:

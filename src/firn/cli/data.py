@@ -86,7 +86,7 @@ def clean(
 
 @app.command()
 def show(
-    query: Annotated[str, typer.Argument(metavar="DOC", help="A document's id, URL or address.", show_default=False)],
+    query: Annotated[str, typer.Argument(metavar="DOC", help="Its id, URL or address, or a file.", show_default=False)],
     name: Annotated[str | None, typer.Option("--run", help="The run.", show_default="the latest")] = None,
     characters: Characters = 800,
     raw: Annotated[

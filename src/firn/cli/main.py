@@ -178,7 +178,7 @@ def generate(
 
 @app.command()
 def why(
-    query: Annotated[str, typer.Argument(metavar="URL-OR-ID", help="A URL or a document's id.", show_default=False)],
+    query: Annotated[str, typer.Argument(metavar="DOC", help="Its id, URL or address, or a file.", show_default=False)],
     name: Annotated[str | None, typer.Option("--run", help="The run.", show_default="the latest")] = None,
     runs: Runs = RUNS,
     as_json: Json = False,

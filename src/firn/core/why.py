@@ -1,4 +1,4 @@
-"""The whole story of a document: an index over ledgers, by id and by URL."""
+"""The whole story of a document: an index over ledgers, by id, by URL and by the address of its raw record."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from firn.core.shuffle import shuffle
 from firn.core.stage import Input, Work
 from firn.core.store import Manifest, Store
 
-#: name: a document's 16-byte id, or its URL in UTF-8. The row is that of the shard's ledger, and so of its input.
+#: name: a document's 16-byte id, or its URL or address in UTF-8. The row is that of the shard's ledger, and so of its
+#: input.
 _ENTRY = pa.schema(
     [
         pa.field("key", pa.uint64(), nullable=False),
@@ -44,7 +45,7 @@ class Chapter:
 
 
 def build(engine: LocalEngine, manifests: Sequence[Manifest]) -> list[Manifest]:
-    """The index over the ledgers of these shards, in partitions by hash of id and of URL.
+    """The index over the ledgers of these shards, in partitions by hash of id, of URL and of address.
 
     Of a record that was split, the documents' ids stand with the documents: where those were let go, stories begin at
     the next stage.
@@ -54,7 +55,7 @@ def build(engine: LocalEngine, manifests: Sequence[Manifest]) -> list[Manifest]:
     return shuffle(
         engine,
         name="why",
-        version=1,
+        version=2,
         settings=None,
         inputs=[(Input(m, ("ledger", "documents")[: 1 + (m.fingerprint in with_parts)]),) for m in ledgers],
         # Two shards may have one content, and the index must name the right one.
@@ -66,9 +67,9 @@ def build(engine: LocalEngine, manifests: Sequence[Manifest]) -> list[Manifest]:
 
 
 def _entries(work: Work) -> Iterator[pa.Table]:
-    ledger = work.table(0, "ledger", columns=["id", "url", "verdict", "rows"])
+    ledger = work.table(0, "ledger", columns=["id", "url", "address", "verdict", "rows"])
     rows = np.arange(ledger.num_rows)
-    for name in ("id", "url"):
+    for name in ("id", "url", "address"):
         given = pc.is_valid(ledger.column(name))
         yield _table(work, ledger.column(name).filter(given).cast(pa.binary()), rows[given.to_numpy()])
     if "documents" in work.inputs[0].files:  # type: ignore[union-attr]
@@ -96,13 +97,27 @@ def _write(work: Work, entries: pa.Table) -> None:
     work.writer("index", _ENTRY).write(entries)
 
 
-def find(store: Store, index: Sequence[Manifest], query: str, stages: Sequence[str]) -> list[Chapter]:
+def find(
+    store: Store, index: Sequence[Manifest], query: str, stages: Sequence[str], others: Sequence[str] = ()
+) -> list[Chapter]:
     """Every ledger row of a document, in the order of `stages`; a merged document's story goes on with its survivor.
 
-    query: an id (32 hexadecimal digits) or a URL. Raises InputError where no ledger knows it.
+    query: an id (32 hexadecimal digits), a URL or an address. others: what else it may be called; the first that is
+    known counts. Raises InputError where no ledger knows any of them.
     """
+    if found := next(filter(None, (_story(store, index, _name(name), stages) for name in (query, *others))), None):
+        return found
+    raise InputError(
+        "no ledger of this run knows it",
+        where=query,
+        mend="give a URL exactly as the crawl holds it, an id (32 hexadecimal digits), a file, or an address: a file "
+        "with the place in it, as in texts.jsonl#line=3",
+    )
+
+
+def _story(store: Store, index: Sequence[Manifest], name: bytes, stages: Sequence[str]) -> list[Chapter]:
     chapters: dict[tuple[str, str, int], Chapter] = {}
-    names, met = [_name(query)], set()
+    names, met = [name], set()
     while names:
         name = names.pop()
         if name in met:
@@ -119,12 +134,6 @@ def find(store: Store, index: Sequence[Manifest], query: str, stages: Sequence[s
             names += [other for other in (row["id"], row["into"]) if other]
             if row["verdict"] == "split" and store.holds(manifest, "documents"):
                 names += _parts(store, manifest, entry["row"])
-    if not chapters:
-        raise InputError(
-            "no ledger of this run knows it",
-            where=query,
-            mend="give a URL exactly as the crawl holds it, or a document's id: 32 hexadecimal digits",
-        )
     return sorted(chapters.values(), key=lambda c: (stages.index(c.stage), c.shard, c.row))
 
 

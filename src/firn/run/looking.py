@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,10 +21,10 @@ from firn.tokens.batch import documents_in
 
 
 def why(query: str, run: str | Path | None = None, runs: str | Path = "runs") -> list[Chapter]:
-    """What became of a document, stage by stage. query: its URL, or its id in 32 hexadecimal digits.
+    """What became of a document, stage by stage. query: its id in 32 hexadecimal digits, its URL or its address.
 
-    run: the latest of `runs` where none is named. The index over the run's ledgers is made at the first question.
-    Raises InputError where no ledger knows the document.
+    Of an address, the file's path may stand for its name in the source. run: the latest of `runs` where none is named.
+    The index over the run's ledgers is made at the first question. Raises InputError where no ledger knows it.
     """
     folder = latest(runs) if run is None else RunFolder.open(run, runs)
     funnel = folder.funnel()
@@ -29,8 +32,25 @@ def why(query: str, run: str | Path | None = None, runs: str | Path = "runs") ->
     store = folder.store
     with RecordingEngine(folder, store, Progress("quiet")) as engine:
         index = stories.build(engine, [manifest for manifest, _ in of.values()])
-    found = stories.find(store, index, query, LEDGERS)
+    found = stories.find(store, index, query, LEDGERS, list(addresses(query, folder.state["recipe"])))
     return [chapter(store, one, *of[one.shard]) for one in found]
+
+
+def addresses(path: str, recipe: Mapping[str, Any]) -> Iterator[str]:
+    """What a file of the recipe's sources may be called in addresses. path: with the place in it behind a #, if any."""
+    path = _absolute(path)
+    for source in recipe["sources"].values():
+        for given in map(_absolute, source.get("paths") or ()):
+            folder = re.split(r"/[^/]*[*?\[]", given, maxsplit=1)[0]  # names begin behind the first wildcard's folder
+            if path == folder or path.startswith(f"{folder}#"):
+                folder = os.path.dirname(folder)
+            if path.startswith(f"{folder}/"):
+                name = path.removeprefix(f"{folder}/")
+                yield from (name, f"{os.path.basename(folder)}/{name}")  # code is called by its folder too
+
+
+def _absolute(path: str) -> str:
+    return path if "://" in path else os.path.abspath(os.path.expanduser(path))
 
 
 def latest(runs: str | Path = "runs") -> RunFolder:

@@ -19,7 +19,7 @@ from firn.data.fetch import raw as fetch_raw
 from firn.run.chapter import Chapter
 from firn.run.examples import row_of
 from firn.run.folder import RunFolder
-from firn.run.looking import latest, why
+from firn.run.looking import addresses, latest, why
 from firn.run.recipe import Recipe
 from firn.serve.redact import escaped, excerpt, locator, shown, visible
 from firn.tokens import tokenizer
@@ -92,14 +92,14 @@ class Life:
 def show(
     query: str, run: str | Path | None = None, runs: str | Path = "runs", *, characters: int = 800, fetch: bool = True
 ) -> Life:
-    """The life of a document. query: its id, URL or address. run: the latest of `runs` where none is named.
+    """The life of a document. query: as for `why`. run: the latest of `runs` where none is named.
 
     characters: of each excerpt. fetch: whether to fetch the raw record again. Raises InputError where no ledger of the
     run knows the document.
     """
     folder = latest(runs) if run is None else RunFolder.open(run, runs)
-    chapters = _chapters(folder, query)
-    first = next((c for c in chapters if query in (c.id, c.url, c.address)), chapters[0])
+    chapters = why(query, folder.path)
+    first = next((c for c in chapters if _is(c, query, folder)), chapters[0])
     own = [c for c in chapters if c.id == first.id or c is first]
     store, recipe = folder.store, Recipe.model_validate(folder.state["recipe"])
     missing: list[str] = []
@@ -134,8 +134,8 @@ def show(
 def raw_of(query: str, run: str | Path | None = None, runs: str | Path = "runs") -> bytes:
     """The bytes of a document's raw record, as they are. Raises InputError where it is not known or cannot be had."""
     folder = latest(runs) if run is None else RunFolder.open(run, runs)
-    chapters = _chapters(folder, query)
-    found = next((c for c in chapters if c.address and query in (c.id, c.url, c.address)), None)
+    chapters = why(query, folder.path)
+    found = next((c for c in chapters if c.address and _is(c, query, folder)), None)
     found = found or next((c for c in chapters if c.address), None)
     if found is None or found.address is None:
         raise InputError("its address is not known", where=query, mend="ask for a document that was read in this run")
@@ -143,31 +143,10 @@ def raw_of(query: str, run: str | Path | None = None, runs: str | Path = "runs")
     return fetch_raw(found.address, recipe.raw_source(found.source), folder.store).data
 
 
-def _chapters(folder: RunFolder, query: str) -> list[Chapter]:
-    try:
-        return why(query, folder.path)
-    except InputError:
-        found = _by_address(folder, query)
-        if found is None:
-            raise
-    return why(found.id, folder.path) if found.id else [found]
-
-
-def _by_address(folder: RunFolder, address: str) -> Chapter | None:
-    """What the reading stage did with the record at an address."""
-    for source, stages in folder.funnel().items():
-        for manifest in stages.get("read", ()):
-            ledger = pq.read_table(folder.store.local(manifest, "ledger"), memory_map=True)
-            rows = pc.indices_nonzero(pc.fill_null(pc.equal(ledger["address"], address), False)).to_pylist()
-            for row in rows[:1]:
-                entry = ledger.slice(row, 1).to_pylist()[0]
-                return Chapter(
-                    stage="read", source=source, verdict=entry["verdict"], rule=entry["rule"], value=entry["value"],
-                    bound=entry["bound"], broken=(), cut=0, into=None, error=entry["error"],
-                    id=entry["id"].hex() if entry["id"] else None, url=entry["url"], address=entry["address"],
-                    shard=manifest.fingerprint, row=row,
-                )  # fmt: skip
-    return None
+def _is(chapter: Chapter, query: str, folder: RunFolder) -> bool:
+    """Whether it is of the document that is asked for, and not of one that stands for it."""
+    names = {query, *addresses(query, folder.state["recipe"])}
+    return not names.isdisjoint((chapter.id, chapter.url, chapter.address))
 
 
 def _safe(chapters: Sequence[Chapter]) -> list[Chapter]:
