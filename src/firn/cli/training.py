@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from firn.cli.main import RUNS, Json, Overrides, Quiet, RecipeFile, Runs, Workers, _json_line, _recipe, app
+from firn.cli.main import RUNS, Json, Overrides, Quiet, RecipeFile, Run, Runs, Workers, _json_line, _recipe, app
 
 
 @app.command("verify-resume")
@@ -44,3 +45,36 @@ def verify_resume(
         typer.echo("resuming is bitwise" if found.same else "resuming is NOT bitwise")
     if not found.same:
         raise typer.Exit(1)
+
+
+@app.command()
+def export(
+    name: Run,
+    to: Annotated[
+        str, typer.Option("--to", metavar="FORMAT", help="hf: transformers, vLLM. gguf: llama.cpp, one file.")
+    ] = "hf",
+    dtype: Annotated[
+        str | None, typer.Option(metavar="TYPE", help="fp32, bf16 or fp16.", show_default="bf16; of gguf fp16")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="A new folder.", show_default="export-... in the run's folder")
+    ] = None,
+    runs: Runs = RUNS,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Write a run's model for other programs.
+
+    A Hugging Face folder in 16 bits, or a GGUF file, with tokenizer and model card. The run keeps its own in fp32.
+
+    Example: firn export quickstart --to gguf --out quickstart-gguf
+    """
+    from firn.run.model_export import export_model
+    from firn.serve.numbers import size
+
+    found = export_model(name, runs, to=to, dtype=dtype, out=out)
+    if as_json:
+        _json_line(found.to_json())
+    elif not quiet:
+        for file, count in found.files.items():
+            typer.echo(f"{size(count):>8}  {found.folder}/{file}")

@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from firn.model import hf, speedrun
 from firn.model.config import ModelSettings
 from firn.model.encoder import Encoder
 from firn.model.encoder_config import EncoderSettings
 from firn.model.hf_config import read_config
-from firn.model.hf_encoder import load_encoder, read_encoder_config, save_encoder
+from firn.model.hf_encoder import load_encoder, load_encoder_into, read_encoder_config, save_encoder
 from firn.model.speedrun_config import SpeedrunSettings
 from firn.model.tensor_files import read_json
 from firn.model.transformer import Transformer
@@ -33,12 +35,15 @@ def save(
     *,
     end_of_text: int | None = None,
     mask: int | None = None,
+    dtype: torch.dtype = torch.float32,
+    shard_bytes: int = hf.SHARD_BYTES,
 ) -> None:
     """Write its Hugging Face folder: `hf.save`, or `save_encoder`, which is told the mask token. Raises StoreError."""
+    size: dict[str, Any] = {"dtype": dtype, "shard_bytes": shard_bytes}
     if isinstance(model, Encoder):
-        save_encoder(model, folder, tokenizer_json, card, end_of_text=end_of_text, mask=mask)
+        save_encoder(model, folder, tokenizer_json, card, end_of_text=end_of_text, mask=mask, **size)
     else:
-        hf.save(model, folder, tokenizer_json, card, end_of_text=end_of_text)
+        hf.save(model, folder, tokenizer_json, card, end_of_text=end_of_text, **size)
 
 
 def is_encoder(folder: str | Path) -> bool:
@@ -63,3 +68,12 @@ def shape_from(fields: Mapping[str, Any]) -> Shape:
 def load(folder: str | Path) -> Model:
     """The model of a folder, in fp32. Raises FormatError as `hf.load` does."""
     return load_encoder(folder) if is_encoder(folder) else hf.load(folder)
+
+
+def load_into(model: Model, folder: str | Path) -> None:
+    """Set the parameters of a model, wherever they lie, to those of a folder of its shape, one at a time. Raises
+    FormatError as `hf.load` does."""
+    if isinstance(model, Encoder):
+        load_encoder_into(model, folder)
+    else:
+        hf.load_into(model, folder)
