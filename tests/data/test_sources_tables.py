@@ -20,7 +20,7 @@ import pytest
 
 from firn.core.errors import InputError
 from firn.core.store import Store
-from firn.data import arrow_messages, compressed, read, tables
+from firn.data import arrow_messages, compressed, read, sources, tables
 from firn.data.extract import ExtractSettings
 from firn.data.fetch import raw
 from firn.data.layouts import LAYOUTS, Fields, columns_of
@@ -239,6 +239,22 @@ def test_rows_and_batches_that_are_too_large_are_not_read(tmp_path: Path, monkey
     documents, ledger = run(tmp_path / "store", files(tmp_path / "b.arrow"))
     assert [row["verdict"] for row in ledger] == ["kept", "kept", "failed"]
     assert "write smaller record batches" in ledger[-1]["error"]
+
+
+def test_a_large_parquet_file_is_several_shards_of_the_same_documents(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = [f"text {n}" * (n % 50) for n in range(2000)]
+    pq.write_table(pa.table({"text": texts}), tmp_path / "a.parquet", row_group_size=90, compression="none")
+    source = files(tmp_path / "a.parquet", max_bytes=300)
+    whole = run(tmp_path / "store", source)
+    (task,) = read.tasks("mine", source, ExtractSettings(), None)  # type: ignore[arg-type]
+    for size in (200_000, 9_000):  # more bytes than a row group has, and fewer
+        monkeypatch.setattr(sources.files, "PART_BYTES", size)
+        parts = read.tasks("mine", source, ExtractSettings(), None)  # type: ignore[arg-type]
+        assert len({part.fingerprint for part in parts} | {task.fingerprint}) == len(parts) + 1 > 2
+        assert sum(part.bytes for part in parts) == task.bytes
+        assert run(tmp_path / "store", source) == whole
 
 
 def test_a_broken_connection_is_no_fault_of_the_file() -> None:

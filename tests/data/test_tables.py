@@ -9,6 +9,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -276,6 +277,27 @@ def test_no_row_is_lost_or_read_twice_where_pages_are_too_large(
                 assert row == expected[at]
                 at += 1
     assert at == len(expected)
+
+
+@settings(max_examples=30, deadline=None)
+@given(normal(), st.lists(st.integers(0, 40_000), max_size=4))
+def test_parts_of_a_file_are_the_file(case: tuple[pa.Table, dict[str, Any]], cuts: list[int]) -> None:
+    table, options = case
+    data = parquet(table, **options)
+    bounds = sorted({0, *(cut for cut in cuts if cut < len(data)), len(data)})
+    found: dict[int, tables.Row] = {}
+    for part in pairwise(bounds):
+        at = 0
+        for row in tables.rows(io.BytesIO(data), "parquet", list, 1 << 20, None, part):
+            if isinstance(row, tables.Unread):
+                assert row.elsewhere
+                at += row.count
+            else:
+                assert at not in found
+                found[at] = row
+                at += 1
+        assert at == table.num_rows
+    assert [found[at] for at in range(table.num_rows)] == read(data)
 
 
 def test_rows_before_a_page_that_is_too_large_are_read(monkeypatch: pytest.MonkeyPatch) -> None:

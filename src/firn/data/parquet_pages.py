@@ -91,15 +91,24 @@ def columns_of(metadata: pq.FileMetaData, group: int, names: Sequence[str], size
         leaf = schema.column(index)
         if leaf.path.split(".")[0] in names:
             part = row_group.column(index)
-            dictionary, start = part.dictionary_page_offset, part.data_page_offset
-            if dictionary is not None and 0 < dictionary < start:
-                start = dictionary
+            start = _start(part)
             width = leaf.length if leaf.physical_type == "FIXED_LEN_BYTE_ARRAY" else _WIDTHS.get(leaf.physical_type)
             end, repeated = start + part.total_compressed_size, leaf.max_repetition_level > 0
             if not 0 <= start <= end <= size:
                 raise ValueError(f"the column {leaf.path!r} is said to lie outside of the file")
             columns.append(Column(leaf.path, start, end, part.num_values, width, repeated))
     return columns
+
+
+def begin(metadata: pq.FileMetaData, group: int, size: int) -> int:
+    """Where a row group begins in a file of `size` bytes: an offset in the file, whatever the footer says."""
+    row_group = metadata.row_group(group)
+    return min(max(_start(row_group.column(0)) if row_group.num_columns else 0, 0), size - 1)
+
+
+def _start(column: pq.ColumnChunkMetaData) -> int:
+    dictionary, start = column.dictionary_page_offset, column.data_page_offset
+    return int(dictionary) if dictionary is not None and 0 < dictionary < start else int(start)
 
 
 def pages(read: Read, column: Column) -> Iterator[Page]:

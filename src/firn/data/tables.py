@@ -42,25 +42,35 @@ Choose = Callable[[Sequence[str]], Sequence[str]]
 
 @dataclass(frozen=True, slots=True)
 class Unread:
-    """Rows that are not read. error: why; None: they are too large. count: how many they are."""
+    """Rows that are not read. error: why; None: they are too large. count: how many they are. elsewhere: whether they
+    are none of the part that was asked for."""
 
     error: str | None = None
     count: int = 1
+    elsewhere: bool = False
 
 
-def rows(stream: BinaryIO, form: str, choose: Choose, max_bytes: int, delimiter: str | None) -> Iterator[Row | Unread]:
+def rows(
+    stream: BinaryIO,
+    form: str,
+    choose: Choose,
+    max_bytes: int,
+    delimiter: str | None,
+    part: tuple[int, int] | None = None,
+) -> Iterator[Row | Unread]:
     """The rows of a table, in order, with the columns that `choose` names.
 
     form: `csv`, `tsv`, `parquet` (whose stream must be seekable) or `arrow` (IPC file, Feather or stream). max_bytes:
-    of a row of CSV; of others, which may have 8 MiB more for what stands beside their text.
-    delimiter: of CSV; None: comma, or tab for TSV.
+    of a row of CSV; of others, which may have 8 MiB more for what stands beside their text. delimiter: of CSV; None:
+    comma, or tab for TSV. part: of a Parquet file, where a row group that is read begins: from one offset to before
+    another; every row group is in one part of a file that is divided.
     """
     if form in ("csv", "tsv"):
         yield from _csv(stream, choose, max_bytes, delimiter or ("\t" if form == "tsv" else ","))
         return
     source = _Source(stream)
     try:
-        yield from (_parquet if form == "parquet" else _arrow)(source, choose, max_bytes)
+        yield from _parquet(source, choose, max_bytes, part) if form == "parquet" else _arrow(source, choose, max_bytes)
     except MemoryError:
         raise
     except (pa.ArrowException, OSError, ValueError, struct.error) as error:
@@ -69,7 +79,7 @@ def rows(stream: BinaryIO, form: str, choose: Choose, max_bytes: int, delimiter:
         raise Damaged(" ".join(str(error).split())[:300]) from None
 
 
-def _parquet(source: _Source, choose: Choose, max_bytes: int) -> Iterator[Row | Unread]:
+def _parquet(source: _Source, choose: Choose, max_bytes: int, part: tuple[int, int] | None) -> Iterator[Row | Unread]:
     metadata = pq.read_metadata(pa.BufferReader(_footer(source)))
     if kept := (metadata.metadata or {}).get(b"ARROW:schema"):
         arrow_messages.check_message(base64.b64decode(kept))
@@ -86,13 +96,18 @@ def _parquet(source: _Source, choose: Choose, max_bytes: int) -> Iterator[Row | 
     )
     columns, size = list(choose(file.schema_arrow.names)), source.seek(0, io.SEEK_END)
     for number in range(file.num_row_groups):
+        rows = metadata.row_group(number).num_rows
+        if rows < 0:
+            raise ValueError(f"a row group of {rows} rows")
+        if part and not part[0] <= parquet_pages.begin(metadata, number, size) < part[1]:
+            yield Unread(count=rows, elsewhere=True)
+            continue
         group = parquet_pages.columns_of(metadata, number, columns, size)
         source.hold((column.start, column.end) for column in group)
-        rows = metadata.row_group(number).num_rows
         plan = parquet_pages.plan(source.at, group, rows)
         left = plan.rows
         batches = file.iter_batches(plan.batch, row_groups=[number], columns=columns, use_threads=False)
-        while left:
+        while left > 0:
             batch = next(batches, None)
             if batch is None:
                 raise ValueError(f"{left} rows fewer than the footer says")

@@ -13,12 +13,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import PurePosixPath
 from typing import BinaryIO, Literal
 
 from pydantic import Field
 
 from firn.core.hashing import document_id
+from firn.core.inputs import External
 from firn.core.settings import Settings
 from firn.core.stage import Stage, Task, Work
 from firn.data import charset, extract, layouts, tables
@@ -36,6 +38,8 @@ KINDS = {
 }  # fmt: skip
 # What lies beside the tables of a Hugging Face dataset, or of one that `datasets` saved.
 _DESCRIPTIONS = {"readme.md", "dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"}
+#: A Parquet file of more bytes is several shards.
+PART_BYTES = 256 << 20
 _PIECE = 1 << 20
 
 
@@ -86,7 +90,7 @@ def shards(name: str, files: Sequence[Found], own: FilesSettings, settings: Extr
     pages = [file for file in found if kind_of(file.name) == "html"]
     others = [file for file in found if kind_of(file.name) != "html"]
     return [
-        *(_task(name, bits, shard, own, None) for bits, shard in bundles(others)),
+        *(task for bits, shard in bundles(others) for task in _parts(_task(name, bits, shard, own, None))),
         *(_task(name, f"html-{bits}", shard, own, settings) for bits, shard in bundles(pages)),
     ]
 
@@ -107,6 +111,26 @@ def _task(source: str, part: str, found: list[Found], own: FilesSettings, settin
     more = extra(source, files=[[file.name, file.rule] for file in found], **pages)
     inputs = tuple(file.external() for file in found if file.rule is None)
     return Task(STAGE, FilesReading(files=own, extract=settings), inputs, f"{source}/{part}", more)
+
+
+def _parts(task: Task) -> list[Task]:
+    """The task itself, or several where it reads one large Parquet file, each the row groups that begin in its part."""
+    if len(task.inputs) != 1 or len(task.extra["files"]) != 1 or task.inputs[0].bytes <= PART_BYTES:
+        return [task]
+    (file,) = task.inputs
+    if not isinstance(file, External) or kind_of(file.name) != "table" or _form(file.name) != "parquet":
+        return [task]
+    count = -(-file.bytes // PART_BYTES)
+    bounds = [file.bytes * number // count for number in range(count + 1)]
+    return [
+        replace(
+            task,
+            inputs=(replace(file, bytes=end - start),),  # what it works through
+            label=f"{task.label}-{number}",
+            extra={**task.extra, "part": [start, end]},
+        )
+        for number, (start, end) in enumerate(pairwise(bounds), 1)
+    ]
 
 
 def kind_of(name: str) -> str | None:
@@ -149,7 +173,7 @@ def run(work: Work) -> None:
             if kind == "jsonl":
                 _lines(rows, name, stream, work.settings.files)
             elif kind == "table":
-                _table(rows, name, stream, work.settings.files)
+                _table(rows, name, stream, work.settings.files, work.extra.get("part"))
             elif rows.enter(name):
                 _file(rows, name, stream, work.settings)
         rows.leave()
@@ -243,8 +267,10 @@ def _line(rows: Rows, name: str, number: int, line: bytes, fields: Fields, setti
         _record(rows, name, number, found, line.strip(), "jsonl", settings)
 
 
-def _table(rows: Rows, name: str, stream: BinaryIO, settings: FilesSettings) -> None:
-    """A row for every row of a table."""
+def _table(
+    rows: Rows, name: str, stream: BinaryIO, settings: FilesSettings, part: tuple[int, int] | None = None
+) -> None:
+    """A row for every row of a table, or of a part of it."""
     fields, form, number = layouts.chosen(settings.fields, settings.layout), _form(name), 0
     explicit = tuple(settings.fields.model_fields_set)
 
@@ -252,12 +278,13 @@ def _table(rows: Rows, name: str, stream: BinaryIO, settings: FilesSettings) -> 
         return layouts.columns_of(fields, explicit, columns, name)
 
     try:
-        for row in tables.rows(stream, form, choose, settings.max_bytes, settings.delimiter):
-            number += 1
-            last = number + row.count - 1 if isinstance(row, tables.Unread) else number
-            if rows.enter(f"{name}#row={number}" + (f"-{last}" if last > number else "")):
-                _row(rows, name, number, row, fields, settings)
-            number = last
+        for row in tables.rows(stream, form, choose, settings.max_bytes, settings.delimiter, part):
+            first = number + 1
+            number += row.count if isinstance(row, tables.Unread) else 1
+            if isinstance(row, tables.Unread) and row.elsewhere:
+                continue
+            if rows.enter(f"{name}#row={first}" + (f"-{number}" if number > first else "")):
+                _row(rows, name, first, row, fields, settings)
             rows.leave()
             rows.work.advance(1)
     except Damaged as error:
