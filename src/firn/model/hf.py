@@ -105,11 +105,22 @@ def load(folder: str | Path) -> Transformer:
             model = build(settings)
     except (RuntimeError, OverflowError, TypeError) as error:  # what torch makes of sizes beyond all memory
         raise FormatError("describes a model that cannot be", where=str(config)) from error
-    names = [name for name, _ in model.named_parameters()]
-    tensors = _own(names) if kind is None else stored(kind, names)
-    fill(model, files, tensors, shared={"lm_head.weight": "embed_tokens.weight"} if settings.tied else {})
+    _fill(model, files, kind)
     model.tie()
     return model
+
+
+def load_into(model: Transformer, folder: str | Path) -> None:
+    """Set the parameters of a model, wherever they lie, to those of a folder of its shape. Raises FormatError as `load`
+    does."""
+    kind, _ = read_config(Path(folder) / "config.json")
+    _fill(model, TensorFiles(Path(folder)), kind)
+
+
+def _fill(model: Transformer, files: TensorFiles, kind: str | None) -> None:
+    names = [name for name, _ in model.named_parameters()]
+    tensors = _own(names) if kind is None else stored(kind, names)
+    fill(model, files, tensors, shared={"lm_head.weight": "embed_tokens.weight"} if model.settings.tied else {})
 
 
 def check_layers(layers: int, tensors: int, config: Path) -> None:
@@ -121,7 +132,7 @@ def check_layers(layers: int, tensors: int, config: Path) -> None:
 
 
 def fill(model: nn.Module, files: TensorFiles, tensors: dict[str, Stored], shared: dict[str, str]) -> None:
-    """Give memory on the CPU to a model on the meta device, and set it from files. Nothing is read before all fits.
+    """Set a model from files; one on the meta device is given memory on the CPU. Nothing is read before all fits.
 
     shared: stored tensors that need not be there, and the parameter whose values they have where they are.
     """
@@ -144,14 +155,15 @@ def fill(model: nn.Module, files: TensorFiles, tensors: dict[str, Stored], share
     for full in tensors:
         if full not in found:
             raise FormatError("the tensor is missing", where=str(next(iter(files.entries.values())).file), key=full)
-    model.to_empty(device="cpu")
+    if any(parameter.is_meta for parameter in model.parameters()):
+        model.to_empty(device="cpu")
     parameters: dict[str, Tensor] = dict(model.named_parameters(remove_duplicate=False))
     with torch.no_grad():
         for full, name in found.items():
             for own, value in tensors[full].split(files.read(name), shapes).items():
                 parameters[own].copy_(value)
         for name, own in shared.items():
-            if name in files.entries and not torch.equal(files.read(name).float(), parameters[own]):
+            if name in files.entries and not torch.equal(files.read(name).to(parameters[own]), parameters[own]):
                 problem = "the tensor is another than the embedding, which config.json says it shares"
                 raise FormatError(problem, where=str(files.entries[name].file), key=name)
 

@@ -87,13 +87,19 @@ def load_encoder(folder: str | Path) -> Encoder:
             model = Encoder(settings)
     except (RuntimeError, OverflowError, TypeError) as error:  # what torch makes of sizes beyond all memory
         raise FormatError("describes a model that cannot be", where=str(config)) from error
-    fill(
-        model,
-        files,
-        _stored([name for name, _ in model.named_parameters()]),
-        shared={"decoder.weight": "embed_tokens.weight"},
-    )
+    _fill(model, files)
     return model
+
+
+def load_encoder_into(model: Encoder, folder: str | Path) -> None:
+    """Set the parameters of an encoder, wherever they lie, to those of a folder of its shape. Raises FormatError as
+    `hf.load` does."""
+    _fill(model, TensorFiles(Path(folder)))
+
+
+def _fill(model: Encoder, files: TensorFiles) -> None:
+    tensors = _stored([name for name, _ in model.named_parameters()])
+    fill(model, files, tensors, shared={"decoder.weight": "embed_tokens.weight"})
 
 
 def _stored(names: list[str]) -> dict[str, Stored]:

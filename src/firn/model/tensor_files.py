@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,7 +22,8 @@ from firn.core.errors import FormatError
 from firn.core.files import Files, atomic_write, store_error, sync_folder
 
 _NAMES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16"}
-_READ = {"F64": torch.float64, "F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
+_WEIGHTS = {"F64": torch.float64, "F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
+_READ = {**_WEIGHTS, "I64": torch.int64, "I32": torch.int32, "U8": torch.uint8, "BOOL": torch.bool}
 _WHOLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
 # Longest index that is read; one of 100,000 tensors has about 10 MB.
 _LONGEST = 64 << 20
@@ -130,7 +131,7 @@ class TensorFiles:
     def check(self, name: str, shape: tuple[int, ...]) -> None:
         """Raises FormatError where the tensor has another shape, or no numbers that we read."""
         entry = self.entries[name]
-        if entry.dtype not in _READ:
+        if entry.dtype not in _WEIGHTS:
             problem = f"the tensor is quantised or no number: {entry.dtype}"
             raise FormatError(problem, where=str(entry.file), key=name)
         if entry.shape != shape:
@@ -139,18 +140,39 @@ class TensorFiles:
 
     def read(self, name: str) -> Tensor:
         """The tensor, in the dtype of the file."""
-        entry = self.entries[name]
-        tensor = torch.empty(entry.shape, dtype=_READ[entry.dtype])
-        try:
-            with entry.file.open("rb") as stream:
-                stream.seek(entry.start)
-                # Not mapped into memory: mapped pages would count as a second copy.
-                bytes_of_it: Any = tensor.flatten().view(torch.uint8).numpy()
-                if stream.readinto(bytes_of_it) != entry.stop - entry.start:
-                    raise OSError("it became shorter")
-        except OSError as error:
-            raise FormatError(f"cannot be read: {error}", where=str(entry.file), key=name) from error
-        return tensor
+        return _read(name, self.entries[name])
+
+
+class TensorFile(Mapping[str, Tensor]):
+    """The tensors of one file, by what follows `prefix` in their names; each is read when it is asked for, and nobody
+    else keeps it. Raises FormatError naming the file."""
+
+    def __init__(self, file: Path, prefix: str = ""):
+        found = _entries(file)
+        self.entries = {name.removeprefix(prefix): entry for name, entry in found.items() if name.startswith(prefix)}
+
+    def __getitem__(self, name: str) -> Tensor:
+        return _read(name, self.entries[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.entries)
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+
+def _read(name: str, entry: Entry) -> Tensor:
+    tensor = torch.empty(entry.shape, dtype=_READ[entry.dtype])
+    try:
+        with entry.file.open("rb") as stream:
+            stream.seek(entry.start)
+            # Not mapped into memory: mapped pages would count as a second copy.
+            bytes_of_it: Any = tensor.flatten().view(torch.uint8).numpy()
+            if stream.readinto(bytes_of_it) != entry.stop - entry.start:
+                raise OSError("it became shorter")
+    except OSError as error:
+        raise FormatError(f"cannot be read: {error}", where=str(entry.file), key=name) from error
+    return tensor
 
 
 def _entries(file: Path) -> dict[str, Entry]:

@@ -22,13 +22,13 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from firn.core.errors import FirnError, FormatError, ResumeError
 from firn.core.files import Files, store_error
 from firn.core.hashing import fingerprint, hash_file
 from firn.core.store import FileEntry, Manifest
+from firn.model.tensor_files import TensorFile
 from firn.tokens.batch import Skip
 from firn.train.guard import Good
 
@@ -220,15 +220,15 @@ class Checkpoints:
         return None
 
     def load(self, manifest: Manifest, model: nn.Module, parts: Mapping[str, Stateful]) -> Position:
-        """Put the checkpoint's tensors into model and parts, set the random states, and say how far it is."""
-        weights = load_file(self._path(manifest, "model"))
+        """Put the checkpoint's tensors into model and parts, one at a time, set the random states, and say how far it
+        is."""
+        weights, state = TensorFile(self._path(manifest, "model")), self._path(manifest, "state")
         with torch.no_grad():
             for name, parameter in model.named_parameters():
                 parameter.copy_(weights[name])
-        state = load_file(self._path(manifest, "state"))
         for part, of in parts.items():
-            of.load_state(_below(f"{part}/", state))
-        _set_random_states(_below("random/", state))
+            of.load_state(TensorFile(state, f"{part}/"))
+        _set_random_states(TensorFile(state, "random/"))
         notes = manifest.notes
         return Position(
             step=notes["step"],
@@ -354,10 +354,6 @@ def write_tensors(stream: BinaryIO, tensors: Mapping[str, Tensor]) -> None:
     for _, tensor in ordered:
         plain = tensor.contiguous().reshape(-1)
         stream.write(plain.view(torch.uint8).numpy().data)
-
-
-def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def _random_states() -> dict[str, Tensor]:

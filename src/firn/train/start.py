@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 
 from firn.core.errors import FormatError, InputError, RecipeError
 from firn.core.hashing import fingerprint, hash_file
 from firn.core.inputs import external
 from firn.core.store import Manifest
-from firn.model.build import Model, Shape, load, shape_from, shape_of
+from firn.model.build import Model, Shape, load_into, shape_from, shape_of
+from firn.model.tensor_files import TensorFile
 from firn.tokens.batch import tokens_before
 from firn.tokens.mixture import BatchPlan
 from firn.train.optim import Optimizers
@@ -51,7 +51,7 @@ def from_folder(folder: Path, hashes: Mapping[str, str] | None = None) -> Start:
         for file in files:
             if hashes is not None and file_hash(file) != hashes.get(file.name):
                 raise FormatError("is not what was written", where=str(file), mend="run that recipe again")
-        _copy(dict(load(folder).named_parameters()), model, str(folder))
+        load_into(model, folder)
 
     return Start(identity, shape_of(folder), put)
 
@@ -97,10 +97,8 @@ def from_checkpoint(training: Path, step: int | None, optimizer: OptimizerSettin
                 problem = "is gone" if found is None else "is not what was written"
                 mend = "begin from another checkpoint of the run: train.from"
                 raise FormatError(problem, where=str(training / entry.path), mend=mend)
-        _copy(load_file(training / manifest.files["model"].path), model, str(file.parent))
-        state = load_file(training / manifest.files["state"].path)
-        prefix = "optimizer/"
-        optimizers.load_state({name[len(prefix) :]: state[name] for name in state if name.startswith(prefix)})
+        _copy(TensorFile(training / manifest.files["model"].path), model, str(file.parent))
+        optimizers.load_state(TensorFile(training / manifest.files["state"].path, "optimizer/"))
 
     plan, done = BatchPlan.model_validate(saved["plan"]), manifest.notes["step"]
     return Start(
@@ -114,9 +112,13 @@ def from_checkpoint(training: Path, step: int | None, optimizer: OptimizerSettin
 
 
 @torch.no_grad()
-def _copy(weights: dict[str, torch.Tensor], model: Model, where: str) -> None:
-    for name, parameter in model.named_parameters():
-        if name not in weights or weights[name].shape != parameter.shape:
-            found = list(weights[name].shape) if name in weights else "none"
-            raise FormatError(f"the tensor is {found}, not {list(parameter.shape)}", where=where, key=name)
+def _copy(weights: TensorFile, model: Model, where: str) -> None:
+    """Set the model, tensor by tensor, once all of them fit."""
+    parameters = dict(model.named_parameters())
+    for name, parameter in parameters.items():
+        found = weights.entries[name].shape if name in weights.entries else None
+        if found != tuple(parameter.shape):
+            said = "none" if found is None else list(found)
+            raise FormatError(f"the tensor is {said}, not {list(parameter.shape)}", where=where, key=name)
+    for name, parameter in parameters.items():
         parameter.copy_(weights[name])
