@@ -76,17 +76,23 @@ def reduced(body: bytes) -> bytes:
 class Rule:
     """A line that allows or disallows, to fetch a page or to train on it.
 
-    line: its number, from 1. text: as it stands there, as far as it is shown. robots: a bit for each that obeys it.
+    line: its number, from 1. written: as it stands there. robots: a bit for each that obeys it.
     parts: of the pattern in normal form, between its `*`. anchored: it ends in `$`. length: bytes of the whole pattern.
     """
 
     line: int
-    text: str
+    written: bytes
     robots: int
     allow: bool
     parts: tuple[bytes, ...]
     anchored: bool
     length: int
+
+    @property
+    def text(self) -> str:
+        """The line, as far as it is shown."""
+        shown = self.written[: 4 * _SHOWN].decode("utf-8", "replace").strip()[:_SHOWN]
+        return "".join(c if c.isprintable() else "\ufffd" for c in shown)
 
     def matches(self, path: bytes) -> bool:
         """Whether the pattern matches this path."""
@@ -203,9 +209,7 @@ def _rule(number: int, line: bytes, robots: int, allow: bool, pattern: bytes) ->
     head, *others = normal.split(b"*")
     # Several `*` after each other are one, and a `*` at the end keeps the empty last part.
     parts = (head, *(part for part in others[:-1] if part), *others[-1:])
-    shown = line[: 4 * _SHOWN].decode("utf-8", "replace").strip()[:_SHOWN]
-    text = "".join(c if c.isprintable() else "\ufffd" for c in shown)
-    return Rule(number, text, robots, allow, parts, anchored, len(normal) + anchored)
+    return Rule(number, line, robots, allow, parts, anchored, len(normal) + anchored)
 
 
 def _coded(found: re.Match[bytes]) -> bytes:
