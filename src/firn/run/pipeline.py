@@ -111,5 +111,6 @@ def _run(recipe: Recipe, folder: RunFolder, store: Store, progress: Tally, worke
 
 
 def check_disk(recipe: Recipe, store: Store, folder: RunFolder) -> None:
-    """Raise StoreError where what the run is expected to write does not fit on the store's disk."""
+    """Raise StoreError where what the run is expected to write does not fit on the store's disk, and RecipeError for
+    what its training would refuse."""
     require_room(store, disk_needed(recipe, store, folder))

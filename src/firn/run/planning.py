@@ -25,6 +25,7 @@ from firn.run import graph, training
 from firn.run.folder import RunFolder, every
 from firn.run.lookahead import Lookahead, StageForecast
 from firn.run.recipe import Recipe
+from firn.run.refusals import refuse
 from firn.run.shape import words
 from firn.run.starting import Beginning, beginning
 from firn.serve.numbers import size
@@ -89,6 +90,8 @@ def plan(recipe: Recipe, runs: str | Path = "runs", *, workers: int | None = Non
     flops = flops_per_token(model, settings, settings.window) * tokens_per_step
 
     steps = 0 if tokens_known and _trained(recipe, begin, folder, store, documents) else settings.steps
+    if steps:
+        refuse(recipe, begin, store, documents.tokenizer)
     per_step, source = seconds_per_step(recipe, model, runs, runtime)
     # A forward pass is a third of a step.
     read = _validated(recipe, held_out) if steps else 0
@@ -126,7 +129,8 @@ def plan(recipe: Recipe, runs: str | Path = "runs", *, workers: int | None = Non
 def disk_needed(recipe: Recipe, store: Store, folder: RunFolder | None = None) -> int:
     """Bytes that the run will write, as far as can be told. folder: the run's own, where a finished training may lie.
 
-    All of it lies on the disk at once at the end: what `retain` lets go, goes when the run is finished.
+    All of it lies on the disk at once at the end: what `retain` lets go, goes when the run is finished. Raises
+    RecipeError for what training would refuse (`firn.run.refusals`).
     """
     begin = beginning(recipe, folder.path.parent if folder else Path("runs"))
     engine = Lookahead(store, recipe.engine.workers, recipe.retain)
@@ -134,6 +138,7 @@ def disk_needed(recipe: Recipe, store: Store, folder: RunFolder | None = None) -
     needed = sum(stage.bytes for stage in engine.stages.values())
     counted = not any(is_expected(manifest) for manifest in documents.tokens)
     if folder is None or not counted or not _trained(recipe, begin, folder, store, documents):
+        refuse(recipe, begin, store, documents.tokenizer)
         needed += training_bytes(recipe, _model(recipe, begin, documents.tokenizer).num_parameters())
     return needed
 

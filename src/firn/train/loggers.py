@@ -5,8 +5,10 @@ Both are imported only then. What goes wrong in them later never stops training:
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +23,7 @@ class Logger:
         try:
             module = import_module(package)
         except ImportError as error:
-            raise RecipeError(
-                f"the package {package} is not installed ({error})",
-                key=f"watch.{package}",
-                mend=f"pip install {package}, or leave the key out",
-            ) from error
+            raise _missing(package, f" ({error})") from error
         self._package, self._warn = package, warn
         self._run: Any = None
         self._run = self._try(lambda: begin(module))
@@ -47,6 +45,23 @@ class Logger:
             self._run = None
             self._warn(f"{self._package} gets no more records ({type(error).__name__}: {error}); training goes on")
             return None
+
+
+def check_packages(watch: WatchSettings) -> None:
+    """Raises RecipeError where one that the settings ask for is not installed. Nothing is imported."""
+    for package in ("wandb", "trackio"):
+        if getattr(watch, package) is not None and package not in sys.modules:
+            spec = find_spec(package)
+            if spec is None or spec.loader is None:  # a folder of this name is no package: wandb writes one
+                raise _missing(package)
+
+
+def _missing(package: str, why: str = "") -> RecipeError:
+    return RecipeError(
+        f"the package {package} is not installed{why}",
+        key=f"watch.{package}",
+        mend=f"pip install {package}, or leave the key out",
+    )
 
 
 def loggers(folder: Path, watch: WatchSettings, warn: Callable[[str], None]) -> list[Logger]:
