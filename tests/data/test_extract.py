@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import html as entities
+import importlib.util
 import json
 import subprocess
 import sys
@@ -17,9 +18,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from firn.core.errors import RecipeError
 from firn.data.extract import Extracted, ExtractSettings, Refused, extract
 from firn.data.extract.labels import word_f1, words_of
 from firn.data.extract.page import block_texts, read_page
+from firn.data.sources.pages import extraction
 
 SETTINGS = ExtractSettings()
 PROSE = "The river rises in the hills above the town, and it has been dammed, straightened and set free again. "
@@ -239,6 +242,13 @@ def test_other_methods_refuse_what_they_would_not_come_back_from(method: str) ->
     for page in ("<div>" * 1_000 + "x", "<p " + " ".join(f"a{i}=1" for i in range(50_000)) + ">text</p>"):
         with pytest.raises(Refused):
             extract(page, chosen)
+
+
+def test_a_method_that_is_not_installed_is_told_before_anything_is_read() -> None:
+    if importlib.util.find_spec("trafilatura"):
+        pytest.skip("trafilatura is installed")
+    with pytest.raises(RecipeError, match=r"(?s)trafilatura is not installed.*firn\[trafilatura\]"):
+        extraction(ExtractSettings(method="trafilatura"))
 
 
 def test_resiliparse_as_method() -> None:

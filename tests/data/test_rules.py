@@ -9,7 +9,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from firn.core.errors import RecipeError
+from firn.core.errors import InputError, RecipeError
 from firn.core.hashing import fingerprint
 from firn.data.filter import MAX_BOUNDS, Bound
 from firn.data.measure import Edit, MeasureSettings, Point
@@ -46,7 +46,7 @@ def test_fineweb_has_the_published_limits() -> None:
         "url.listed": 0,
         "url.words": 1,
         "url.subwords": 1,
-        "language.accepted": ("en",),
+        "language.accepted": ("en", "eng_Latn"),
         "language.score": 0.65,
         "gopher.dup_lines": 0.3,
         "gopher.dup_paragraphs": 0.3,
@@ -284,3 +284,24 @@ def test_the_preset_in_the_guide_loads(tmp_path: Path) -> None:
     assert len(load(str(tmp_path / "ours.yaml")).measure.edits) == 3
     recipe = yaml.load(blocks[0].partition("```")[0], yaml.BaseLoader)["sources"]["web"]["rules"]
     assert RulesSettings(**recipe).filter.bounds
+
+
+def test_lists_of_words_are_looked_at_under_every_preset() -> None:
+    for preset in ("fineweb", "none", "gopher"):
+        rules = RulesSettings(preset=preset, word_lists={"en": "words.txt"})
+        assert rules.measure.points[-1].families == ("listed_words",)
+        assert [bound.limit for bound in rules.filter.bounds if bound.rule == "words.listed"] == [0]
+    c4 = RulesSettings(preset="c4", word_lists={"en": "words.txt"})  # has a rule of its own
+    assert "words.listed" not in {bound.rule for bound in c4.filter.bounds}
+
+
+def test_a_folder_of_words_is_no_list(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"(?s)is a folder.*/en"):
+        assert RulesSettings(preset="fineweb", word_lists={"en": str(tmp_path)}).files
+
+
+@pytest.mark.parametrize("preset", ["gopher", "c4", "fineweb", "refinedweb", "dclm"])
+def test_languages_without_spaces_are_refused_where_spaces_divide_words(preset: str) -> None:
+    with pytest.raises(RecipeError, match=r"(?s)ja, zh is written without spaces.*fineweb2"):
+        RulesSettings(preset=preset, bounds={"language.accepted": ("en", "zh", "ja")})
+    RulesSettings(preset="fineweb2", bounds={"language.accepted": ("zh", "ja")})

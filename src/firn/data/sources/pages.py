@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from firn.core.errors import RecipeError
 from firn.core.stage import library_versions
 from firn.data import extract
 from firn.data.extract import ExtractSettings
@@ -22,4 +23,8 @@ def is_binary(text: str) -> bool:
 def extraction(settings: ExtractSettings) -> dict[str, Any]:
     """What a shard with extracted text depends on besides the settings: firn's extractor and the libraries it uses."""
     libraries = tuple(name for name in extract.LIBRARIES if name != "trafilatura" or settings.method == name)
-    return {"version": extract.VERSION, "libraries": library_versions(libraries)}
+    try:
+        return {"version": extract.VERSION, "libraries": library_versions(libraries)}
+    except RecipeError as error:
+        mend = f'pip install "firn[{settings.method}]"'
+        raise RecipeError(f"{settings.method} is not installed", key="extract.method", mend=mend) from error
