@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firn.data.warc import Record, records
-from firn.data.wikitext.packed import MAX_DAMAGED
+from firn.data.wikitext.packed import MAX_DAMAGED, Cut, Piece, unpack
 
 sys.path.insert(0, str(Path(__file__).parent))
 from warcs import http, lz4, record
@@ -164,6 +164,22 @@ def test_tries_are_bounded() -> None:
         assert sum(r.error is not None for r in found) == 1
     (broken,) = read(b"BZh91AY&SY" * 50_000)
     assert f"{MAX_DAMAGED} places" in (broken.error or "")
+
+
+def test_frames_within_frames_are_neither_given_twice_nor_unpacked_without_end() -> None:
+    """Each block ends with the header of a frame that goes on with the blocks that follow, and all end in a wrong check
+    sum: whoever tries each of them to its end reads 16 MB two thousand times."""
+    header = b"\x28\xb5\x2f\xfd\x04\x70"  # with a check sum, and a window of 16 MiB
+    blocks, numbers = b"", [number.to_bytes(4, "big") for number in range(2000)]
+    for number in numbers:
+        part = number * 2000 + header
+        blocks += (len(part) << 3 | (number == numbers[-1])).to_bytes(3, "little") + part
+    data = header + blocks + b"none"
+    found = list(unpack(io.BytesIO(data)))
+    given_ = b"".join(piece.data for piece in found if isinstance(piece, Piece))
+    assert len(data) // 2 < len(given_) < len(data)
+    assert all(given_.count(number * 2000) <= 1 for number in numbers[::100])
+    assert sum(isinstance(piece, Cut) for piece in found) <= MAX_DAMAGED
 
 
 @pytest.mark.parametrize("kind", ["bz2", "zstd", "lz4", "xz"])

@@ -110,7 +110,9 @@ class Tape:
         return bool(data)
 
 
-Decoder = Callable[[Tape], Iterator[bytes]]
+#: Unpacks the frame that begins where the tape is, and leaves the tape where it ends. With each piece comes an offset:
+#: what lies before it was read for the piece or those before; what lies behind may have been. Raises BadFrame.
+Decoder = Callable[[Tape], Iterator[tuple[bytes, int]]]
 
 
 @dataclass(frozen=True)
@@ -118,9 +120,8 @@ class Kind:
     """A way of compression.
 
     name: of one frame, for people. begins: bytes that a file of it begins with. pattern: how a frame is told in the
-    midst of others. sure: hardly any other bytes match it. decoder: makes what unpacks a file's frames, each from where
-    the tape is to where it ends; it raises BadFrame. mend: what can be done where nothing can be read behind a damaged
-    frame. padded: zeros may stand between frames.
+    midst of others. sure: hardly any other bytes match it. decoder: makes what unpacks the frames of one file. mend:
+    what can be done where nothing can be read behind a damaged frame. padded: zeros may stand between frames.
     """
 
     name: str
@@ -170,9 +171,11 @@ class _Gzip:
 def _fed(make: Callable[[], _Unpacker]) -> Decoder:
     """Frames whose end the unpacker finds."""
 
-    def decode(tape: Tape) -> Iterator[bytes]:
-        unpacker = make()
+    def decode(tape: Tape) -> Iterator[tuple[bytes, int]]:
+        unpacker, least = make(), tape.at
         while not unpacker.eof:
+            if unpacker.needs_input:
+                least = tape.at
             data = tape.read(_STEP) if unpacker.needs_input else b""
             if unpacker.needs_input and not data:
                 raise BadFrame("the file breaks off within it")
@@ -181,7 +184,7 @@ def _fed(make: Callable[[], _Unpacker]) -> Decoder:
             except (OSError, EOFError, ValueError, lzma.LZMAError, zlib.error) as error:
                 raise BadFrame(str(error)) from None
             if out:
-                yield out
+                yield out, least
         tape.back(tape.at - len(unpacker.unused_data))
 
     return decode
@@ -209,8 +212,8 @@ class _Cut:
         """The tape stays open."""
 
 
-def _unpacked(frame: _Cut, reader: Any) -> Iterator[bytes]:
-    """What a reader makes of a frame."""
+def _unpacked(tape: Tape, frame: _Cut, reader: Any) -> Iterator[tuple[bytes, int]]:
+    """What a reader makes of a frame of the tape."""
     while True:
         try:
             data = reader.read(_OUT)
@@ -220,7 +223,7 @@ def _unpacked(frame: _Cut, reader: Any) -> Iterator[bytes]:
             raise BadFrame(str(error)) from None
         if not data:
             break
-        yield data
+        yield data, tape.at
     while frame.read(_READ):  # the end of it need not be asked for
         pass
 
@@ -231,7 +234,7 @@ class _Zstd:
     def __init__(self) -> None:
         self._unpacker = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
 
-    def __call__(self, tape: Tape) -> Iterator[bytes]:
+    def __call__(self, tape: Tape) -> Iterator[tuple[bytes, int]]:
         begin, magic = tape.at, tape.peek(4)
         if _is_skippable(magic):
             size = int.from_bytes(tape.exactly(8)[4:], "little")
@@ -242,7 +245,7 @@ class _Zstd:
                     size -= len(tape.exactly(min(size, PIECE)))
             return
         frame = _Cut(_zstd_blocks(tape))
-        yield from _unpacked(frame, self._unpacker.stream_reader(cast(IO[bytes], frame), read_size=_READ))
+        yield from _unpacked(tape, frame, self._unpacker.stream_reader(cast(IO[bytes], frame), read_size=_READ))
 
     def _learn(self, tape: Tape, size: int) -> None:
         if size > _MAX_DICTIONARY:
@@ -287,9 +290,9 @@ def _zstd_blocks(tape: Tape) -> Iterator[bytes]:
         yield tape.exactly(4)
 
 
-def _lz4(tape: Tape) -> Iterator[bytes]:
+def _lz4(tape: Tape) -> Iterator[tuple[bytes, int]]:
     frame = _Cut(_lz4_blocks(tape))
-    yield from _unpacked(frame, pa.CompressedInputStream(pa.PythonFile(frame, mode="r"), "lz4"))
+    yield from _unpacked(tape, frame, pa.CompressedInputStream(pa.PythonFile(frame, mode="r"), "lz4"))
 
 
 def _lz4_blocks(tape: Tape) -> Iterator[bytes]:

@@ -124,8 +124,8 @@ def damaged_kind(head: bytes, holds: re.Pattern[bytes] | None = None) -> Kind | 
 def _is_frame(head: bytes, kind: Kind, holds: re.Pattern[bytes] | None) -> bool:
     tape = Tape(io.BytesIO(head))
     try:
-        data = next(kind.decoder()(tape), None)
-        return data is not None and (holds is None or holds.search(data) is not None)
+        piece = next(kind.decoder()(tape), None)
+        return piece is not None and (holds is None or holds.search(piece[0]) is not None)
     except BadFrame:
         # A block of bz2 gives nothing before its end.
         return kind.sure and not tape.peek(1)
@@ -140,18 +140,18 @@ def _frames(tape: Tape, kind: Kind) -> Iterator[Piece | Cut]:
     """
     decode, damaged = kind.decoder(), 0
     cut: Cut | None = None
-    before: list[tuple[int, Piece]] = []  # the latest of the damaged frame, each with the offset that was read up to
+    before: list[tuple[int, int, Piece]] = []  # the latest of the damaged frame, each read between two offsets
     while _is_more(tape, kind):
         tape.keep()
-        block, size, held, problem = tape.at, 0, 0, ""
-        latest: deque[tuple[int, Piece]] = deque()
+        block, told, size, held, problem = tape.at, 0, 0, 0, ""
+        latest: deque[tuple[int, int, Piece]] = deque()
         try:
-            for data in decode(tape):
-                latest.append((tape.at, Piece(data, block)))
+            for data, least in decode(tape):
+                latest.append((least, tape.at, Piece(data, block)))
                 size, held = size + len(data), held + len(data)
                 while held > _HELD:
                     yield from _told(cut, before, block)
-                    cut, piece = None, latest.popleft()[1]
+                    cut, (told, _, piece) = None, latest.popleft()
                     held -= len(piece.data)
                     yield piece
         except BadFrame as error:
@@ -160,12 +160,12 @@ def _frames(tape: Tape, kind: Kind) -> Iterator[Piece | Cut]:
             yield from _told(cut, before, block)
             cut = None
         if not problem:
-            yield from (piece for _, piece in latest)
+            yield from (piece for _, _, piece in latest)
             continue
         damaged += 1
         if cut is None:
             cut, before = Cut(problem, kind, block, block, False), list(latest)
-        tape.back(block + 1)
+        tape.back(max(block + 1, told))  # so nothing is given twice, and a try costs no more than is held
         if damaged == MAX_DAMAGED or not tape.find(kind.pattern):
             if damaged == MAX_DAMAGED:
                 cut = replace(cut, reason=f"{cut.reason}; {damaged} places are like it, and the rest is given up")
@@ -175,10 +175,10 @@ def _frames(tape: Tape, kind: Kind) -> Iterator[Piece | Cut]:
         yield from _told(replace(cut, final=True), before, tape.at)
 
 
-def _told(cut: Cut | None, before: list[tuple[int, Piece]], end: int) -> Iterator[Piece | Cut]:
+def _told(cut: Cut | None, before: list[tuple[int, int, Piece]], end: int) -> Iterator[Piece | Cut]:
     """What the damaged frame gave, and that it is damaged up to `end`, where the next begins."""
     if cut is not None:
-        yield from (piece for read, piece in before if read <= end)
+        yield from (piece for _, most, piece in before if most <= end)
         yield replace(cut, end=end)
 
 
