@@ -119,6 +119,7 @@ def by_hand(place: Place, recipe: Recipe, name: str, step: int, shape: ModelSett
     )
     for number in range(recipe.train.steps):
         trainer.update(number, apply(batch(corpus, batches, number), corpus, recipe.train, seed=0, step=number))
+    trainer.optimizers.take_averages()
     return weights_hash(trainer.model)
 
 
@@ -254,6 +255,19 @@ def test_a_branch_goes_on_to_the_same_bits_though_what_it_began_from_is_gone(
     for other in (("train.seed=3",), ("model={context: 64, rope_theta: 50000}",)):
         with pytest.raises(InputError, match="no run of this name"):
             place.run("branch", *branch, *other)
+
+
+@pytest.mark.parametrize(("name", "before", "now"), [("average", 0.9, 0.95), ("row_beta", 0.95, 0.9)])
+def test_a_branch_keeps_a_running_mean_with_another_decay(begun: Place, name: str, before: float, now: float) -> None:
+    key = f"train.optimizer.{name}"
+    begun.run(name, f"{key}={before}")
+    others = (f"train.from={name}@4", "model={}", *ANNEAL, f"{key}={now}")
+    outcome = begun.run(f"{name}-branch", *others)
+    recipe = begun.load(f"{name}-branch", *others)
+    shape: Any = training.beginning(recipe, begun.runs).shape
+    assert outcome.weights == by_hand(begun, recipe, name, 4, shape)
+    with pytest.raises(RecipeError, match=rf"{name}: the checkpoint's optimizers have {before}, these None"):
+        begun.run(f"{name}-none", f"train.from={name}@4", "model={}", *ANNEAL)
 
 
 @pytest.mark.parametrize(

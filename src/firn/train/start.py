@@ -20,8 +20,9 @@ from firn.train.optim import Optimizers
 from firn.train.result import file_hash
 from firn.train.settings import OptimizerSettings
 
-#: Settings that say which state an optimizer keeps.
+#: Settings that say which state an optimizer keeps: of these two whether there is one, not its value.
 _STATE = ("matrices", "row_beta", "average")
+_ANY_VALUE = ("row_beta", "average")
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,8 @@ def from_checkpoint(training: Path, step: int | None, optimizer: OptimizerSettin
     saved = manifest.settings
     for name in _STATE:
         before, now = saved["train"]["optimizer"].get(name), getattr(optimizer, name)
-        if before != now:
+        same = (before is None) == (now is None) if name in _ANY_VALUE else before == now
+        if not same:
             raise RecipeError(
                 f"the checkpoint's optimizers have {before}, these {now}, which keep other state",
                 where=str(file.parent),
