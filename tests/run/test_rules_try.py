@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -25,17 +26,25 @@ SENTENCES = (
 GERMAN = "Der Fluss entspringt in den Bergen und fließt viele Meilen bis zum Meer, und das seit langer Zeit.\n"
 
 
-def write(folder: Path, **rules: Any) -> Recipe:
-    texts = [SENTENCES * n + f"Page {n} has the address someone{n}@mail.example to write to." for n in range(1, 4)]
-    texts += ["Too short.", GERMAN * 3, "{ " + SENTENCES]
+TEXTS = [SENTENCES * n + f"Page {n} has the address someone{n}@mail.example to write to." for n in range(1, 4)]
+TEXTS += ["Too short.", GERMAN * 3, "{ " + SENTENCES]
+
+
+def write(folder: Path, texts: Sequence[str] = TEXTS, about: Sequence[dict[str, str]] = (), **rules: Any) -> Recipe:
     data = folder / "data"
     data.mkdir(exist_ok=True)
     rows = [{"text": text, "url": f"http://site.example/{n}"} for n, text in enumerate(texts)]
+    rows = [{**row, **more} for row, more in zip_longest(rows, about, fillvalue={})]
     (data / "texts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (data / "other.txt").write_text("Another source with a few words only.")
     tree = {
         "sources": {
-            "pages": {"kind": "files", "paths": [str(data / "texts.jsonl")], "rules": {"preset": "fineweb", **rules}},
+            "pages": {
+                "kind": "files",
+                "paths": [str(data / "texts.jsonl")],
+                "rules": {"preset": "fineweb", **rules},
+                "fields": {"license": "license"},
+            },
             "notes": {"kind": "files", "paths": [str(data / "other.txt")]},
         }
     }
@@ -87,6 +96,26 @@ def test_what_licences_remove_no_bound_brings_back(tmp_path: Path) -> None:
     assert sum(count.documents for count in pages) == 6
     assert {(count.kept_now, count.kept_then) for count in pages} == {(0, 0)}
     assert trial.flips == ()
+    assert trial.rules == {"rights.no_license": (6, 6)}
+
+
+def test_opt_outs_and_licences_are_tried_off(tmp_path: Path) -> None:
+    texts = [SENTENCES * 3 + f"This is the end of page {n}, and of what it has to say." for n in range(4)]
+    rights = [{"license": "MIT"}, {"license": "GPL-3.0-only"}, {}, {"license": "MIT"}]
+    recipe = write(
+        tmp_path, texts, rights, preset="none", opt_out="remove", licenses={"allow": ["MIT"], "unknown": "remove"}
+    )
+    assert clean(recipe, tmp_path / "runs")["pages"][0].counts["rules"] == {
+        "rights.license": 1, "rights.no_license": 1,
+    }  # fmt: skip
+    trial = try_bounds(recipe, ["rights.license=off"], tmp_path / "runs")
+    assert trial.rules == {"rights.license": (1, 0), "rights.no_license": (1, 1)}
+    [flip] = trial.flips
+    assert (flip.kept_then, flip.rule, flip.value, flip.limit) == (True, "rights.license", None, None)
+    assert flip.url == "http://site.example/1"
+    both = try_bounds(recipe, ["rights.license=off", "pages:rights.no_license=off"], tmp_path / "runs")
+    assert {flip.url for flip in both.flips} == {"http://site.example/1", "http://site.example/2"}
+    assert try_bounds(recipe, ["rights.opt_out=off"], tmp_path / "runs").flips == ()
 
 
 def test_samples_say_why_and_show_no_personal_data(tmp_path: Path) -> None:
@@ -116,6 +145,12 @@ def test_languages_and_the_other_direction(tmp_path: Path) -> None:
     flip = next(flip for flip in trial.flips if not flip.kept_then)
     assert (flip.rule, flip.value, flip.limit) == ("language.accepted", None, None)
     assert try_bounds(recipe, ["language.accepted=[de]"], tmp_path / "runs", samples=0).flips == ()
+    lists = [
+        try_bounds(recipe, [f"language.accepted={written}"], tmp_path / "runs") for written in ("[de, en]", "de,en")
+    ]
+    assert lists[0].counts == lists[1].counts
+    [english] = [count for count in lists[0].counts if (count.source, count.language) == ("pages", "en")]
+    assert english.kept_then == found["en"].kept_now
 
 
 @pytest.mark.parametrize(
@@ -128,6 +163,12 @@ def test_languages_and_the_other_direction(tmp_path: Path) -> None:
         ("gopher.min_words=many", "the limit is 'many'", "a number"),
         ("gopher.min_words=[de]", "expected a number", "a number"),
         ("c4.javascript=0", "this is an edit", "run it"),
+        ("language.accepted=30", "the limit is '30'", "en,fr or [en, fr]"),
+        ("language.accepted={de: 20}", "expected a list of languages", "as [en, fr]"),
+        ("rights.opt_out=off", "in force", "opt_out: remove"),
+        ("rights.no_license=off", "in force", "`licenses`"),
+        ("quality.score=0.5", "another stage", "`quality.at_least`"),
+        ("pii.most=3", "another stage", "`pii`"),
     ],
 )
 def test_mistakes(tmp_path: Path, text: str, problem: str, mend: str) -> None:

@@ -24,9 +24,7 @@ SNOW = (
     "In winter the village lies under snow for months, and its children learn to ski before they can read a page.\n"
     "Their teacher says that nobody was ever late for school, since the way there goes down the hill and is quick.\n"
 )
-QUESTION = (
-    "What is the name of the long river that flows from the lake in the hills to the northern sea of ice?\n"
-)
+QUESTION = "What is the name of the long river that flows from the lake in the hills to the northern sea of ice?\n"
 BROKEN = "Nobody remembers who built the cafÃ© that stands at the end of the bridge, nor why its door is blue today.\n"
 POLICY, SCRIPT = "Read our privacy policy before you go on.\n", "Please turn JavaScript on for this site to work.\n"
 FRENCH = "Le glacier recule depuis la fin du petit âge glaciaire et la neige fond chaque printemps sur les pentes.\n"

@@ -96,7 +96,7 @@ def _cleaning(out: Console, found: Cleaned) -> None:
                 cells = (count(entered), count(left.documents), share(left.documents, entered))
                 table.add_row(escape(source), escape(passage.stage), *cells, size(left.bytes), count(left.tokens))
     out.print(table)
-    for title, changed in (("What went", False), ("What was cut out of documents", True)):
+    for title, changed in (("What went", False), ("What was changed in documents", True)):
         _losses(out, title, [loss for loss in cleaning.losses if (loss.verdict == "changed") == changed], tokens)
     _parts(out, "By source", cleaning.sources, tokens)
     _parts(out, "By language", cleaning.languages, tokens)
@@ -202,9 +202,10 @@ def contamination(found: Contamination) -> None:
     for source, looked in found.looked.items():
         table.add_row(escape(source), count(looked), count(found.cut[source]), count(found.removed[source]))
     out.print(table)
-    table = grid("\nEvaluation items found", "set", ">items")
+    table = grid("\nEvaluation items", "set", ">looked for", ">found", ">too short to look for")
     for name, items in found.sets.items():
-        table.add_row(escape(name), count(items))
+        sought, short = found.sought.get(name, 0), found.too_short.get(name, 0)
+        table.add_row(escape(name), count(sought), count(items), count(short))
     out.print(table)
     for item in found.items[:_ITEMS]:
         label = f" {item.label}" if item.label else ""

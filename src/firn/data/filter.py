@@ -68,7 +68,7 @@ class Bound(Settings):
     def moved(self, limit: Limit, where: str | None = None) -> Bound:
         """The rule with another limit, or with others by language. Raises RecipeError for a limit of another kind."""
         if (self.among is not None) != isinstance(limit, tuple):
-            need = "a list of languages" if self.among is not None else "a number"
+            need = "a list of languages, as [en, fr]" if self.among is not None else "a number"
             problem = f"the limit is {limit!r}, expected {need}"
             raise RecipeError(problem, where=where, key=self.rule, mend=f"give {need}")
         if isinstance(limit, dict):

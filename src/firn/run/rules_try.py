@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import heapq
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from firn.core.hashing import hash64
 from firn.core.store import Manifest, Store
 from firn.data.filter import Bound, Limit
 from firn.data.preset import near
+from firn.data.rights import Licenses, Rights
 from firn.run.folder import RunFolder
 from firn.run.graph import measured
 from firn.run.recipe import Recipe
@@ -27,7 +29,22 @@ from firn.serve.redact import excerpt
 
 #: Written for a limit: the rule does not hold.
 OFF = "off"
-KEPT, FAILED, BY_RIGHTS = -1, -2, -3
+KEPT, FAILED = -1, -2
+# As models name them: en, fra_Latn.
+_LANGUAGE = re.compile(r"[A-Za-z]{2,3}([_-]\w+)*")
+#: Rules on opt-outs and licences, which come before bounds.
+RIGHTS = ("rights.opt_out", "rights.license", "rights.no_license")
+# How the names of other stages' rules begin, and the keys of a recipe that these rules follow.
+_ELSEWHERE = {
+    "quality.": "`quality.at_least` or `quality.keep` (documents are not scored again)",
+    "contaminated.": "`decontaminate`",
+    "pii.": "`pii`",
+    "url.same": "`same_url`",
+    "rights.robots": "`robots` of the source's rules",
+    "exact": "`dedup`",
+    "minhash": "`dedup`",
+    "near_validation": "`dedup`",
+}
 
 
 @dataclass(frozen=True)
@@ -45,7 +62,8 @@ class Count:
 
 @dataclass(frozen=True)
 class Flip:
-    """A document that would change sides. rule: the first that removes it, now or then; value: what it measures.
+    """A document that would change sides. rule: the first that removes it, now or then; value: what it measures, None
+    where that is no number.
 
     excerpt: the beginning of the text that the filter sees, personal data replaced.
     """
@@ -80,10 +98,11 @@ def try_bounds(
 ) -> Trial:
     """What other limits would keep, by source and language, with documents that would change sides.
 
-    tries: `gopher.min_words=30`, `language.accepted=[en, de]`, `gopher.min_words={de: 20}` (by language) or
+    tries: `gopher.min_words=30`, `language.accepted=en,de`, `gopher.min_words={de: 20}` (by language) or
     `fineweb.newlines=off`, before which `source:` names the one source that is meant; all hold at once, in every source
-    that has the rule. samples: documents per source and direction, those with the smallest hash of their id.
-    Raises RecipeError for a rule that no source has, InputError where the run has not measured its documents yet.
+    that has the rule. Opt-outs and licences (`rights.*`) can be tried `off`. samples: documents per source and
+    direction, those with the smallest hash of their id. Raises RecipeError for a rule that no source has, InputError
+    where the run has not measured its documents yet.
     """
     folder = RunFolder.open(recipe.name, runs)
     store, funnel = folder.store, folder.funnel()
@@ -92,32 +111,87 @@ def try_bounds(
     flips: list[Flip] = []
     rules: dict[str, Counter[str]] = {"now": Counter(), "then": Counter()}
     for source in recipe.sources:
-        now, then = recipe.sources[source].rules.resolve().bounds, changed[source]
-        tally, best, rights = _Tally(), _Smallest(samples), recipe.sources[source].rules.rights
+        now, then = _Rules.of(recipe, source), changed[source]
+        tally, best = _Tally(), _Smallest(samples)
         for read, signals in _shards(recipe, source, funnel.get(source, {}).get("read", []), store):
-            table = _signals(store, signals, (*now, *then))
-            before, after = (_first(table, bounds) for bounds in (now, then))
+            table = _signals(store, signals, (*now.bounds, *then.bounds))
             documents = pq.read_table(store.local(read, "documents"), columns=["id", "license", "meta"])
             ids = documents["id"]
-            # Opt-outs and licences remove a document whatever the bounds are.
-            by_rights = np.array([rule is not None for rule in rights.of(documents)], bool)
-            before[by_rights] = after[by_rights] = BY_RIGHTS
+            before, after = (each.first(table, documents) for each in (now, then))
             tally.add(table, before, after)
-            for key, first, bounds in (("now", before, now), ("then", after, then)):
-                rules[key].update(bounds[i].rule for i in first[first >= 0].tolist())
+            for key, first, each in (("now", before, now), ("then", after, then)):
+                rules[key].update(each.names[i] for i in first[first >= 0].tolist())
             for row in np.flatnonzero((before == KEPT) != (after == KEPT)).tolist():
                 best.offer(bool(after[row] == KEPT), hash64(ids[row].as_py()), (read, signals, row))
         counts += tally.counts(source)
         for kept_then, (read, signals, row) in best.found():
-            bounds = now if kept_then else then
-            flips.append(_flip(store, source, kept_then, bounds, read, signals, row, characters))
+            by = now if kept_then else then
+            flips.append(_flip(store, source, kept_then, by, read, signals, row, characters))
     names = dict.fromkeys([*rules["now"], *rules["then"]])
     return Trial(tuple(tries), tuple(counts), {n: (rules["now"][n], rules["then"][n]) for n in names}, tuple(flips))
 
 
-def _changed(recipe: Recipe, tries: Sequence[str]) -> dict[str, tuple[Bound, ...]]:
+@dataclass(frozen=True)
+class _Rules:
+    """What decides about the documents of a source."""
+
+    bounds: tuple[Bound, ...]
+    rights: Rights
+
+    @classmethod
+    def of(cls, recipe: Recipe, source: str) -> _Rules:
+        """As the recipe has them."""
+        rules = recipe.sources[source].rules
+        return cls(rules.resolve().bounds, rules.rights)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of all that may remove a document, in the order in which they are asked."""
+        return (*RIGHTS, *(bound.rule for bound in self.bounds))
+
+    def first(self, signals: pa.Table, documents: pa.Table) -> NDArray[np.int64]:
+        """Per row: index among `names` of the first rule that it breaks; KEPT: none; FAILED: it was not measured."""
+        first = np.full(signals.num_rows, KEPT)
+        for index in reversed(range(len(self.bounds))):
+            bound = self.bounds[index]
+            first[bound.fails(signals.column(bound.signal), signals.column("language"))] = len(RIGHTS) + index
+        for row, rule in enumerate(self.rights.of(documents)):
+            if rule is not None:
+                first[row] = RIGHTS.index(rule)
+        first[signals.column("error").is_valid().to_numpy()] = FAILED
+        return first
+
+    def has(self, rule: str) -> bool:
+        """Whether the rule is in force."""
+        return self.without(rule) != self if rule in RIGHTS else rule in self.names
+
+    def without(self, rule: str) -> _Rules:
+        """All but one of the rules."""
+        if rule == "rights.opt_out":
+            return replace(self, rights=self.rights.model_copy(update={"opt_out": "keep"}))
+        if rule in RIGHTS and self.rights.licenses is not None:
+            licenses = self.rights.licenses
+            changed = (
+                Licenses(allow=("*",), unknown=licenses.unknown)
+                if rule == "rights.license"
+                else licenses.model_copy(update={"unknown": "keep"})
+            )
+            return replace(self, rights=self.rights.model_copy(update={"licenses": changed}))
+        return replace(self, bounds=tuple(bound for bound in self.bounds if bound.rule != rule))
+
+    def tried(self, rule: str, written: str) -> _Rules:
+        """The rules with another limit for one of them. Raises RecipeError where it is none."""
+        if written == OFF:
+            return self.without(rule)
+        if rule in RIGHTS:
+            mend = f"write {rule}={OFF}, or change the recipe and run it"
+            raise RecipeError(f"an opt-out or a licence has no limit, it can only be tried {OFF}", key=rule, mend=mend)
+        return replace(self, bounds=tuple(_moved(b, written) if b.rule == rule else b for b in self.bounds))
+
+
+def _changed(recipe: Recipe, tries: Sequence[str]) -> dict[str, _Rules]:
     """Rules of each source with the tries made."""
-    changed = {name: source.rules.resolve().bounds for name, source in recipe.sources.items()}
+    changed = {name: _Rules.of(recipe, name) for name in recipe.sources}
     for text in tries:
         target, sign, written = text.partition("=")
         only, colon, rule = target.strip().rpartition(":")
@@ -126,33 +200,50 @@ def _changed(recipe: Recipe, tries: Sequence[str]) -> dict[str, tuple[Bound, ...
         if colon and only not in changed:
             raise RecipeError(f"there is no source {only!r}", key=text, mend=near(only, changed))
         sources = [only] if colon else list(changed)
-        having = [s for s in sources if rule in {bound.rule for bound in changed[s]}]
+        having = [source for source in sources if changed[source].has(rule)]
         if not having:
-            known = {bound.rule for s in sources for bound in changed[s]}
-            edits = {edit.rule for s in sources for edit in recipe.sources[s].rules.measure.edits}
-            problem, mend = "no source has a rule of this name", near(rule, known)
-            if rule in edits:
-                problem, mend = "this is an edit: it changes the text that is measured", "change the recipe and run it"
-            raise RecipeError(problem, key=rule, mend=mend)
+            raise _unknown(rule, recipe, sources)
         for source in having:
-            changed[source] = _with(changed[source], rule, written.strip())
+            changed[source] = changed[source].tried(rule, written.strip())
     return changed
 
 
-def _with(bounds: tuple[Bound, ...], rule: str, written: str) -> tuple[Bound, ...]:
-    if written == OFF:
-        return tuple(bound for bound in bounds if bound.rule != rule)
-    mend = f"give a number, a list of languages, numbers by language, or {OFF}"
+def _unknown(rule: str, recipe: Recipe, sources: Sequence[str]) -> RecipeError:
+    """Why a rule cannot be tried that none of the sources has among its bounds."""
+    rules = [recipe.sources[source].rules for source in sources]
+    problem, mend = (
+        "no source has a rule of this name",
+        near(rule, {b.rule for each in rules for b in each.filter.bounds}),
+    )
+    if rule in {edit.rule for each in rules for edit in each.measure.edits}:
+        problem, mend = "this is an edit: it changes the text that is measured", "change the recipe and run it"
+    elif rule in RIGHTS:
+        key = "opt_out: remove" if rule == "rights.opt_out" else "licenses"
+        problem, mend = "no source has this rule in force", f"say `{key}` in the rules of a source, and run it"
+    elif keys := next((keys for name, keys in _ELSEWHERE.items() if rule.startswith(name)), None):
+        problem = "this is no bound on a signal but the rule of another stage"
+        mend = f"change {keys} in the recipe and run it: only what depends on it is made again"
+    return RecipeError(problem, key=rule, mend=mend)
+
+
+def _moved(bound: Bound, written: str) -> Bound:
+    """The bound with the limit that is written."""
+    limit: Limit
     try:
         read = yaml.load(written, yaml.BaseLoader)  # texts only: `no` is Norwegian
-        limit: Limit
+        if bound.among is not None and isinstance(read, str):
+            read = [language.strip() for language in read.split(",")]
+            if not all(map(_LANGUAGE.fullmatch, read)):
+                raise ValueError(written)
         if isinstance(read, list):
             limit = tuple(map(str, read))
         else:
             limit = {k: float(v) for k, v in read.items()} if isinstance(read, dict) else float(read)
     except (yaml.YAMLError, TypeError, ValueError) as error:
-        raise RecipeError(f"the limit is {written!r}", key=rule, mend=mend) from error
-    return tuple(bound.moved(limit) if bound.rule == rule else bound for bound in bounds)
+        numbers = f"a number, or numbers by language as {{de: 20, fr: 30}}, or {OFF}"
+        mend = f"give {numbers if bound.among is None else f'languages, as en,fr or [en, fr], or {OFF}'}"
+        raise RecipeError(f"the limit is {written!r}", key=bound.rule, mend=mend) from error
+    return bound.moved(limit)
 
 
 def _shards(
@@ -173,15 +264,6 @@ def _shards(
 def _signals(store: Store, signals: Manifest, bounds: Sequence[Bound]) -> pa.Table:
     wanted = dict.fromkeys(["language", "error", *(bound.signal for bound in bounds)])
     return pq.read_table(store.local(signals, "signals"), columns=list(wanted))
-
-
-def _first(table: pa.Table, bounds: Sequence[Bound]) -> NDArray[np.int64]:
-    """Per row: index of the first rule that it breaks, KEPT where it breaks none, FAILED where it was not measured."""
-    first = np.full(table.num_rows, KEPT)
-    for index in reversed(range(len(bounds))):
-        first[bounds[index].fails(table.column(bounds[index].signal), table.column("language"))] = index
-    first[table.column("error").is_valid().to_numpy()] = FAILED
-    return first
 
 
 class _Tally:
@@ -231,25 +313,26 @@ def _flip(
     store: Store,
     source: str,
     kept_then: bool,
-    bounds: Sequence[Bound],
+    rules: _Rules,
     read: Manifest,
     signals: Manifest,
     row: int,
     characters: int,
 ) -> Flip:
-    """A document that changes sides. bounds: those by which it is removed."""
-    document = _row(store, read, "documents", row, ["id", "url", "text"])
+    """A document that changes sides. rules: those by which it is removed."""
+    document = _row(store, read, "documents", row, ["id", "url", "text", "license", "meta"])
     measured_row = _row(store, signals, "signals", row, None)
-    bound = bounds[int(_first(measured_row, bounds)[0])]
+    first = int(rules.first(measured_row, document)[0])
+    bound = rules.bounds[first - len(RIGHTS)] if first >= len(RIGHTS) else None
     values = measured_row.to_pylist()[0]
     about = document.to_pylist()[0]
     return Flip(
         source=source,
         language=values["language"] or "",
         kept_then=kept_then,
-        rule=bound.rule,
-        value=None if bound.among is not None else values[bound.signal],
-        limit=bound.limit_for(values["language"]),
+        rule=rules.names[first],
+        value=values[bound.signal] if bound and bound.among is None else None,
+        limit=bound.limit_for(values["language"]) if bound else None,
         id=about["id"].hex(),
         url=about["url"],
         excerpt=excerpt(about["text"] if values["edited"] is None else values["edited"], characters),
