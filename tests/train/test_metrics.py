@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,16 @@ def test_a_pipe_gets_a_line_at_the_first_and_the_last_step_and_every_validation(
     assert "0:00 left" in lines[1]
     assert "step 3  held-out bits per byte: code 1.250  web 1.500" in lines[2]
     assert "all held-out text, bits per byte: code 1.500  web 1.750" in lines[3]
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_dollars_and_kwh_so_far_end_the_line(terminal: bool) -> None:
+    out = io.StringIO()
+    progress = Progress("auto")
+    progress.console = Console(file=out, width=200, force_terminal=terminal)
+    with Display(progress, 1) as display:
+        display.show({"kind": "step", "step": 0, **STEP, "dollars": 12.5, "kwh": 3.25})
+    assert re.search(r"left  \$12\.50, 3\.25 kWh *$", out.getvalue(), re.MULTILINE)
 
 
 def test_scripts_get_every_record_and_quiet_nothing(capsys: pytest.CaptureFixture[str]) -> None:

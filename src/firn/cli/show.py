@@ -175,6 +175,7 @@ def status(row: RunStatus) -> None:
         parts = [f"step {training.step} of {training.steps}"]
         parts += [f"loss {training.loss:.3f}"] if training.loss is not None else []
         parts += [f"{training.rate:,.0f} tokens/s"] if training.rate else []
+        parts += [training.cost] if training.cost else []
         out.print(f"\ntraining  {', '.join(parts)}", markup=False)
         if training.held_out:
             out.print(f"held out  {_values(row.held_out or training.held_out, row.figure)}", markup=False)

@@ -134,13 +134,16 @@ def _ladder(folder: RunFolder, corpus: Corpus | None, result: TrainResult | None
 
 
 def _facts(corpus: Corpus | None, folder: RunFolder, result: TrainResult | None) -> dict[str, str]:
+    progressed = training.progressed(folder)
+    cost = {"training has cost": progressed.cost} if progressed and progressed.cost else {}
     if result is None:
-        return {"status": folder.status}
+        return {"status": folder.status, **cost}
     facts = {"parameters": count(result.parameters), "trained on": f"{count(result.tokens)} tokens"}
     for figure, values in figures(result.validation).items():
         facts |= {f"{FIGURES[figure]}, {source}": f"{value:.3f}" for source, value in values.items()}
     facts["training"] = duration(result.seconds)
     facts["training compute"] = flops(result.flops)
+    facts |= cost
     if corpus is not None:
         facts["vocabulary"] = count(corpus.vocab_size)
     return facts

@@ -27,7 +27,7 @@ from firn.tokens.batch import Skip
 from firn.tokens.corpus import Corpus
 from firn.tokens.mixture import BatchPlan, Use, make_plan, usage
 from firn.train.loop import train as train_model
-from firn.train.metrics import read_metrics
+from firn.train.metrics import read_metrics, spent
 from firn.train.result import TrainResult
 from firn.train.runtime import Runtime
 
@@ -37,7 +37,7 @@ _LADDER_VERSION = 1
 @dataclass(frozen=True)
 class Progressed:
     """How far a training is. held_out: latest held-out figure by source; figure: which one (`firn.measure.figures`).
-    rate: tokens per second."""
+    rate: tokens per second. dollars, kwh: so far; None where the recipe gives no prices."""
 
     step: int
     steps: int
@@ -45,6 +45,13 @@ class Progressed:
     rate: float | None
     figure: str
     held_out: dict[str, float]
+    dollars: float | None = None
+    kwh: float | None = None
+
+    @property
+    def cost(self) -> str:
+        """Dollars and kWh, for people; empty where they are not known."""
+        return spent({"dollars": self.dollars, "kwh": self.kwh})
 
 
 def prepare(recipe: Recipe, folder: RunFolder, tokens: Sequence[Manifest], tokenizer: Manifest) -> Corpus:
@@ -192,7 +199,8 @@ def progressed(folder: RunFolder) -> Progressed | None:
         (record for record in reversed(records) if record["kind"] in ("validation", "evaluation")), {}
     )
     done, loss, rate = last.get("step", -1) + 1, last.get("loss"), last.get("tokens_per_second")
-    return Progressed(done, steps, loss, rate, *held_out(measured))
+    cost = last.get("dollars"), last.get("kwh")
+    return Progressed(done, steps, loss, rate, *held_out(measured), *cost)
 
 
 def mixture(folder: RunFolder, corpus: Corpus) -> list[Use]:

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from firn.core.progress import Progress
 from firn.measure.figures import FIGURES, held_out
-from firn.train.metrics import finite
+from firn.train.metrics import finite, spent
 
 _BARS = "▁▂▃▄▅▆▇█"
 _CURVE = 40
@@ -67,11 +67,11 @@ class Display:
         rate = f"{record['tokens_per_second']:,.0f} tokens/s"
         mfu = record["mfu"] if isinstance(record["mfu"], str) else f"{record['mfu']:.1%}"
         if self._live is not None:
-            self._live.update(self._panel(done, rate, mfu, left))
+            self._live.update(self._panel(done, rate, mfu, left, spent(record)))
         elif now - self._shown >= _LINE_SECONDS or done == self._steps:
             self._shown = now
-            line = f"step {done}/{self._steps}  loss {record['loss']:.3f}  {rate}  MFU {mfu}  {left} left"
-            self._progress.console.print(f"{'train':<10}  {line}", markup=False)
+            parts = (f"step {done}/{self._steps}", f"loss {record['loss']:.3f}", rate, f"MFU {mfu}", f"{left} left")
+            self._say("  ".join((*parts, *filter(None, [spent(record)]))))
 
     def _validation(self, record: dict[str, Any]) -> None:
         figure, values = held_out(record)
@@ -100,7 +100,7 @@ class Display:
     def _say(self, text: str) -> None:
         self._progress.console.print(f"{'train':<10}  {text}", markup=False)
 
-    def _panel(self, done: int, rate: str, mfu: str, left: str) -> Table:
+    def _panel(self, done: int, rate: str, mfu: str, left: str, cost: str) -> Table:
         table = Table.grid(padding=(0, 2))
         table.add_row(
             Text("train", style="bold"),
@@ -110,6 +110,7 @@ class Display:
             rate,
             f"MFU {mfu}",
             f"{left} left",
+            *filter(None, [cost]),
         )
         return table
 

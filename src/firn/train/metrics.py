@@ -110,6 +110,18 @@ def read_metrics(folder: str | Path) -> list[Record]:
     return sorted(merged, key=_done)
 
 
+def spent(record: Mapping[str, Any]) -> str:
+    """Dollars and kWh of a record for people, "$1.25, 0.85 kWh"; empty where no prices were given."""
+    dollars, kwh = record.get("dollars"), record.get("kwh")
+    parts = [] if dollars is None else [f"${_digits(dollars)}"]
+    return ", ".join([*parts, *([] if kwh is None else [f"{_digits(kwh)} kWh"])])
+
+
+def _digits(amount: float) -> str:
+    """Cents, and below them the first digit that counts."""
+    return f"{amount:,.2f}" if amount >= 0.1 or amount == 0 else f"{amount:.1g}"
+
+
 def _done(record: Record) -> int:
     """Steps that were done when the record was written."""
     step: int = record["step"]
