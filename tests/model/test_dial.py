@@ -62,6 +62,28 @@ def test_the_rest_follows_from_a_window_and_a_batch_that_are_given() -> None:
     assert small["train.optimizer.matrix_lr"] == pytest.approx(0.02 / 4)
 
 
+def test_a_longer_run_forgets_over_the_same_share_of_it_and_a_shorter_one_no_faster() -> None:
+    """The share of a run over which weights are forgotten: 1 / (rate x decay x steps)."""
+
+    def share(found: dict[str, float], steps: float) -> float:
+        return 1 / (found["train.optimizer.matrix_lr"] * found["train.optimizer.weight_decay"] * steps)
+
+    own = numbers(4)
+    enough = int(own["train.steps"])
+    expected = share(numbers(12), numbers(12)["train.steps"])
+    assert share(own, enough) == pytest.approx(expected, rel=0.01)
+    for steps in (enough, 3 * enough, 10 * enough):
+        found = numbers(4, steps=steps)
+        assert share(found, steps) == pytest.approx(expected, rel=0.01)
+        assert found | {"train.optimizer.weight_decay": 0} == own | {"train.optimizer.weight_decay": 0}
+    assert numbers(4, steps=20) == numbers(4, steps=enough) == own
+    # What is said names the run that it is said of.
+    for steps, of in ((None, enough), (20, enough), (3 * enough, 3 * enough)):
+        [decay] = [found for found in derive(4, steps=steps) if found.key == "train.optimizer.weight_decay"]
+        assert f"of a run of {of:,} steps" in decay.reason
+    assert numbers(12, tokens_per_parameter=24)["train.optimizer.weight_decay"] == pytest.approx(0.07)
+
+
 @pytest.mark.parametrize("depth", [1, 2, 5, 12, 20, 32])
 def test_a_recipe_can_take_every_number(depth: int) -> None:
     found = numbers(depth, vocab_size=1000)

@@ -194,6 +194,17 @@ def test_the_dial_fills_in_what_the_recipe_leaves_out_and_says_why(tiny: Any, tm
     assert again.dial == recipe.dial
     forecast = plan(recipe, tmp_path / "runs")
     assert len(forecast.dial) == len(recipe.dial) == 14
+    # With steps of its own a recipe is told which run its decay is for.
+    for steps, horizon in ((4, recipe.train.steps), (4 * recipe.train.steps, 4 * recipe.train.steps)):
+        other = load(tmp_path / "tiny.yaml", (f"train.steps={steps}",))
+        said = {number.key: number for number in other.dial}
+        assert said["train.steps"].given
+        assert f"the dial says {recipe.train.steps:.4g}" in str(said["train.steps"])
+        decay = said["train.optimizer.weight_decay"]
+        assert not decay.given
+        assert decay.value == pytest.approx(recipe.train.optimizer.weight_decay * recipe.train.steps / horizon)
+        assert f"of a run of {horizon:,} steps" in str(decay)
+        assert Recipe.model_validate(other.resolved()) == other
 
 
 def test_a_model_goes_on_with_a_longer_context_and_its_own_tokenizer(tiny: Any, tmp_path: Path) -> None:

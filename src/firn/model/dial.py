@@ -16,6 +16,8 @@ from firn.model.config import ModelSettings
 _WINDOW = 2048
 _DEPTH = 12
 _BATCH = 1 << 19
+# Tokens per parameter in matrices and head.
+_TOKENS = 12.0
 _RATES = {"matrix": 0.02, "embedding": 0.3, "head": 0.008}
 # Half of nanochat's 0.28, which falls to zero by a cosine; ours stays.
 _DECAY = 0.14
@@ -35,17 +37,19 @@ class Derived(NamedTuple):
 def derive(
     depth: int,
     vocab_size: int = 50_257,
-    tokens_per_parameter: float = 12.0,
+    tokens_per_parameter: float = _TOKENS,
     *,
     window: int = _WINDOW,
     windows: int | None = None,
+    steps: int | None = None,
 ) -> list[Derived]:
     """What follows from `depth` layers of the qwen3 shape: its size, batch, steps, learning rates, weight decay.
 
     vocab_size: of the tokenizer. tokens_per_parameter: tokens to train on, per parameter in matrices and head; more
     gives a better model for its size, at a higher price than a larger one would have. window: tokens. windows: per
-    step, where somebody has chosen them; the rates and decay are then for such a batch. Raises RecipeError for a depth
-    below 1.
+    step, where somebody has chosen them; the rates and decay are then for such a batch. steps: where somebody has
+    chosen more of them than follow, the decay is for so many; where fewer, it stays: a trial of a few steps would ask
+    for more of it than weights bear. Raises RecipeError for a depth below 1.
     """
     if depth < 1:
         raise RecipeError(f"a model of {depth} layers", key="model.depth", mend="choose 1 or more")
@@ -55,7 +59,9 @@ def derive(
     ideal = _BATCH * growth**0.383
     windows = windows or max(1, (1 << round(math.log2(ideal))) // window)
     batch = windows * window
-    steps = max(1, round(wanted / batch))
+    enough = max(1, round(wanted / batch))
+    horizon = max(enough, steps or 0)
+    tokens = wanted * horizon / enough
     by_batch = math.sqrt(batch / _BATCH)
     by_width = math.sqrt(reference.width / shape.width)
     rates = {
@@ -83,8 +89,8 @@ def derive(
         ),
         Derived(
             "train.steps",
-            steps,
-            f"{steps * batch:,} tokens, {tokens_per_parameter:g} for each of the {_multiplied(shape):,} parameters in "
+            enough,
+            f"{enough * batch:,} tokens, {tokens_per_parameter:g} for each of the {_multiplied(shape):,} parameters in "
             "matrices and head: compute-optimal is about 12 counted so, 20 in Hoffmann et al. 2022 counted otherwise",
         ),
         Derived(
@@ -104,9 +110,9 @@ def derive(
         ),
         Derived(
             "train.optimizer.weight_decay",
-            _DECAY * by_batch / growth,
+            _DECAY * by_batch * _TOKENS * _multiplied(reference) / tokens,
             f"{_DECAY} of 12 layers x sqrt(batch / 2^19) x tokens of 12 layers / tokens: weights then forget over the "
-            "same share of the run (Wang and Aitchison 2024)",
+            f"same share of a run of {horizon:,} steps (Wang and Aitchison 2024)",
         ),
         Derived("train.optimizer.embedding_decay", 0.0, _NO_DECAY),
         Derived("train.optimizer.head_decay", 0.0, _NO_DECAY),

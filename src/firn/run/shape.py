@@ -155,11 +155,11 @@ def dialled(tree: Any) -> Any:
         return tree
     train, tokenizer = sections
     window = train.get("window", model.get("context", _DEFAULT_WINDOW))
-    windows = train.get("batch")
-    if not all(type(number) is int and number > 0 for number in (window, windows or 1)):
+    windows, steps = train.get("batch"), train.get("steps")
+    if not all(type(number) is int and number > 0 for number in (window, windows or 1, steps or 1)):
         return tree
     size = _vocabulary(tokenizer.get("file"), tokenizer.get("vocab_size"))
-    for found in derive(depth, size, window=window, windows=windows):
+    for found in derive(depth, size, window=window, windows=windows, steps=steps):
         *sections, name = found.key.split(".")
         at: Any = tree
         for section in sections:
@@ -178,7 +178,8 @@ def dial(model: Settings, train: Settings, tokenizer: TokenizerSettings) -> list
     alone = {found.key: found for found in derive(depth, size)}
     free = next(found.value for found in derive(depth, size, window=window) if found.key == "train.batch")
     found = []
-    for number in derive(depth, size, window=window, windows=None if free == windows else windows):
+    windows = None if free == windows else windows
+    for number in derive(depth, size, window=window, windows=windows, steps=train.steps):  # type: ignore[attr-defined]
         value: Any = {"model": model, "train": train}[number.key.split(".")[0]]
         for name in number.key.split(".")[1:]:
             value = getattr(value, name)
