@@ -17,6 +17,7 @@ import pytest
 
 from firn.core.engine import LocalEngine
 from firn.core.errors import InputError
+from firn.core.inputs import External
 from firn.core.store import Manifest, Store
 from firn.data.decontaminate import DecontaminateSettings, EvaluationSet, decontaminate, index_task, report
 
@@ -72,7 +73,20 @@ def test_planted_items_are_found(tmp_path: Path) -> None:
     assert [(entry["label"], entry["line"]) for entry in found] == [(i["id"], n + 1) for n, i in enumerate(ITEMS[:5])]
     assert [entry["id"] for entry in found] == [r["id"] for r in rows[:5]]
     assert all(entry["found"] == entry["grams"] for entry in found)
-    assert manifest.notes == {"items": {"quiz": 5}}
+    assert manifest.notes == {"items": {"quiz": 5}, "sought": {"quiz": 5}, "too_short": {"quiz": 1}}
+
+
+def test_what_lies_beside_items_in_a_folder_is_passed_over(tmp_path: Path) -> None:
+    folder = tmp_path / "quiz"
+    folder.mkdir()
+    settings(folder)
+    for name in ("README.md", "LICENSE", "prompts.csv"):
+        (folder / name).write_text("no item")
+    task = index_task(DecontaminateSettings(sets={"quiz": EvaluationSet(paths=(str(folder),))}))
+    assert [external.name for external in task.inputs if isinstance(external, External)] == ["items.jsonl"]
+    (folder / "items.jsonl").unlink()
+    with pytest.raises(InputError, match="holds no file of evaluation items for the set 'quiz'"):
+        index_task(DecontaminateSettings(sets={"quiz": EvaluationSet(paths=(str(folder),))}))
 
 
 def test_spans_are_cut_with_their_margins(tmp_path: Path) -> None:

@@ -147,3 +147,16 @@ def test_contamination_names_items_and_the_documents_that_hold_them(tiny: Any, r
     assert [holder.url for holder in only.documents] == ["https://site5.example/page5"]
     assert found.cut["web"] + found.removed["web"] == 1
     assert found.looked["code"] == 16
+    assert (found.sought, found.too_short) == ({"other": 1, "quiz": 1}, {})
+
+
+def test_a_mistake_in_an_evaluation_set_is_told_before_anything_is_read(tmp_path: Path) -> None:
+    recipe = make(tmp_path)
+    (tmp_path / "quiz").mkdir()
+    (tmp_path / "quiz" / "items.jsonl").write_text(json.dumps({"question": "What?"}) + "\n")
+    (tmp_path / "quiz" / "README.md").write_text("no item")
+    sets = {"quiz": {"paths": [str(tmp_path / "quiz")], "fields": ["answer"]}}
+    recipe.write_text(recipe.read_text() + f"decontaminate: {json.dumps({'sets': sets})}\n")
+    with pytest.raises(InputError, match="no item has the field 'answer'"):
+        clean(load(recipe), tmp_path / "runs", mode="quiet", workers=1)
+    assert not (tmp_path / "runs" / "store" / "read").exists()

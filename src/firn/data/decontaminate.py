@@ -25,6 +25,9 @@ became common.
 
 from __future__ import annotations
 
+import os
+import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any, Literal, NamedTuple, TypeVar
@@ -37,6 +40,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from firn.core.engine import LocalEngine
+from firn.core.errors import InputError
 from firn.core.schema import DOCUMENT
 from firn.core.settings import Settings
 from firn.core.stage import External, Input, Stage, Task, Work
@@ -45,19 +49,21 @@ from firn.data import decontaminate_index
 from firn.data.characters import UNICODE
 from firn.data.columns import texts
 from firn.data.decontaminate_match import COMMON, MATCH, Index, MatchSettings, opened
-from firn.data.sources.listing import find
+from firn.data.sources.listing import Found, files_of, unique
 
 S = TypeVar("S", bound=Settings)
 
 #: Sets that fit the ledger's bitmap.
 MAX_SETS = 64
+_FORMS = re.compile(r"\.(?:jsonl|ndjson|json|parquet)(?:\.gz)?$", re.IGNORECASE)
 
 
 class EvaluationSet(Settings):
     """Evaluation items: files of JSON lines, JSON lists or Parquet, gzipped or not."""
 
     paths: tuple[str, ...] = Field(min_length=1)
-    """Files, folders or patterns, local or fsspec URLs."""
+    """Files, folders or patterns, local or fsspec URLs. Of folders and patterns, the files with the endings of
+    these forms."""
     fields: tuple[str, ...] | None = None
     """Fields of an item that must not be in training text, a.b for a field within a field; null: all that are text.
     Name a passage and its questions in two sets: what holds the questions only is found by the second."""
@@ -160,12 +166,26 @@ def index_task(settings: DecontaminateSettings) -> Task:
     inputs: list[External] = []
     sets = []
     for name, given in sorted(settings.sets.items()):
-        files = [file.external() for file in find(given.paths)]
+        files = [file.external() for file in _files(name, given.paths)]
         places = list(range(len(inputs), len(inputs) + len(files)))
         inputs += files
         sets.append({"name": name, "fields": given.fields, "inputs": places})
     extra = {"sets": sets, "unicode": UNICODE}
     return Task(decontaminate_index.STAGE, settings.part(IndexSettings), tuple(inputs), "all", extra)
+
+
+def _files(name: str, paths: Sequence[str]) -> list[Found]:
+    """The evaluation files under the paths; what lies beside them in folders (README, LICENSE) is passed over."""
+    found: list[Found] = []
+    for path in paths:
+        files = files_of(path)
+        is_file = len(files) == 1 and os.path.basename(path) == os.path.basename(files[0].path)
+        chosen = [file for file in files if is_file or _FORMS.search(file.name)]
+        if not chosen:
+            mend = "give JSON lines, a JSON list or Parquet, or the folder that holds them"
+            raise InputError(f"holds no file of evaluation items for the set {name!r}", where=path, mend=mend)
+        found += chosen
+    return unique(found)
 
 
 def run(work: Work) -> None:
@@ -227,6 +247,9 @@ def run(work: Work) -> None:
             table = table.set_column(place, DOCUMENT.field("text"), new)
         documents.write(table.cast(DOCUMENT).filter(pa.array(stays)))
     work.note("items", {name: len(found) for name, found in sorted(contaminated.items())})
+    whole = [item for item in items.select(["set", "field", "grams"]).to_pylist() if item["field"] == 0]
+    work.note("sought", dict(sorted(Counter(item["set"] for item in whole if item["grams"]).items())))
+    work.note("too_short", dict(sorted(Counter(item["set"] for item in whole if not item["grams"]).items())))
 
 
 def _by_row(table: pa.Table) -> dict[int, NDArray[np.int32]]:
@@ -340,4 +363,4 @@ def report(store: Store, manifests: Sequence[Manifest]) -> pa.Table:
     return table.sort_by([(name, "ascending") for name in ("set", "file", "line", "id")])
 
 
-STAGE = Stage("decontaminate", 1, run, ledger=True)
+STAGE = Stage("decontaminate", 2, run, ledger=True)

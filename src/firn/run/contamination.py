@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from firn.core.errors import InputError
+from firn.core.store import Manifest
 from firn.data import decontaminate
 from firn.run.folder import RunFolder
 from firn.serve.redact import shown
@@ -41,13 +42,15 @@ class Item:
 @dataclass(frozen=True)
 class Contamination:
     """What was found. looked: documents that were looked through, by source. cut, removed: of these, cut and taken out
-    for it. sets: evaluation items found, by set."""
+    for it. sets: evaluation items found, by set; sought: items looked for; too_short: those that could not be."""
 
     name: str
     looked: dict[str, int]
     cut: dict[str, int]
     removed: dict[str, int]
     sets: dict[str, int]
+    sought: dict[str, int]
+    too_short: dict[str, int]
     items: tuple[Item, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -83,5 +86,12 @@ def contamination(run: str | Path, runs: str | Path = "runs") -> Contamination:
         cut={source: sum(m.counts["changed"] for m in manifests) for source, manifests in shards.items()},
         removed={source: sum(m.counts["removed"] for m in manifests) for source, manifests in shards.items()},
         sets=dict(known),
+        sought=_noted(shards, "sought"),
+        too_short=_noted(shards, "too_short"),
         items=tuple(Item(*key, tuple(holders)) for key, holders in found),
     )
+
+
+def _noted(shards: dict[str, list[Manifest]], key: str) -> dict[str, int]:
+    """What every shard notes of the evaluation sets alike."""
+    return next((dict(manifest.notes[key]) for manifests in shards.values() for manifest in manifests), {})

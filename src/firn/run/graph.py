@@ -24,7 +24,7 @@ from firn.core.engine import LocalEngine
 from firn.core.stage import Input, Task
 from firn.core.store import Manifest
 from firn.data import ahead, filter, measure, read
-from firn.data.decontaminate import decontaminate
+from firn.data.decontaminate import decontaminate, index_task
 from firn.data.dedup import deduplicate
 from firn.data.pii import stage as pii
 from firn.data.quality.stage import judge
@@ -60,6 +60,8 @@ def collect(recipe: Recipe, engine: LocalEngine, kernels: Collection[ahead.Work]
 
 def clean(recipe: Recipe, engine: LocalEngine) -> Shards:
     """All stages up to the documents that tokens are made of."""
+    if recipe.decontaminate is not None:  # a mistake in an evaluation set is told before anything is read
+        engine.run([index_task(recipe.decontaminate)])
     shards = collect(recipe, engine, kernels(recipe))
     rows = [(name, shard) for name in shards for shard in shards[name]["read"]]
     signals = engine.run([measured(recipe, *row) for row in rows])
