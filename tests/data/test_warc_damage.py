@@ -206,6 +206,18 @@ def test_a_frame_that_unpacks_to_far_more_than_there_is_of_it_is_given_up() -> N
     assert "times its size" in (found[-1].error or "")
 
 
+def test_a_dictionary_that_is_a_bomb_is_not_unpacked() -> None:
+    body = zstandard.ZstdCompressor().compress(bytes(100 << 20))
+    head = (0x184D2A5D).to_bytes(4, "little") + len(body).to_bytes(4, "little") + body
+    tracemalloc.start()
+    found = read(head + zstd(record("0", http(b"a"))))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert names(found) == ["0"]  # it was made without the dictionary
+    assert "a dictionary of more than" in (found[0].error or "")
+    assert peak < 64 << 20
+
+
 def test_every_compression_gives_the_same_headers_as_fastwarc(shared_data: Callable[[str], Path]) -> None:
     compared = 0
     for path in sorted(shared_data("warc").glob("*/*.warc*")):

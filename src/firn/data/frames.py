@@ -67,11 +67,15 @@ class Tape:
     def exactly(self, size: int) -> bytes:
         """So many bytes. Raises BadFrame at the end."""
         data = self.read(size)
-        while len(data) < size:
-            if not (more := self.read(size - len(data))):
+        if len(data) == size:
+            return data
+        parts, left = [data], size - len(data)
+        while left:
+            if not (data := self.read(left)):
                 raise BadFrame("the file breaks off within it")
-            data += more
-        return data
+            parts.append(data)
+            left -= len(data)
+        return b"".join(parts)
 
     def peek(self, size: int) -> bytes:
         """The bytes that come next, fewer only at the end."""
@@ -217,7 +221,7 @@ def _unpacked(tape: Tape, frame: _Cut, reader: Any) -> Iterator[tuple[bytes, int
     while True:
         try:
             data = reader.read(_OUT)
-        except (OSError, zstandard.ZstdError, BadFrame) as error:
+        except (OSError, pa.ArrowException, zstandard.ZstdError, BadFrame) as error:
             if frame.failure is not None:
                 raise frame.failure from None
             raise BadFrame(str(error)) from None
@@ -253,7 +257,9 @@ class _Zstd:
         data = tape.exactly(size)
         try:
             if data.startswith(_ZSTD):
-                data = zstandard.ZstdDecompressor().decompress(data, max_output_size=_MAX_DICTIONARY)
+                data = self._unpacker.stream_reader(data).read(_MAX_DICTIONARY + 1)
+            if len(data) > _MAX_DICTIONARY:
+                raise BadFrame(f"a dictionary of more than {_MAX_DICTIONARY} bytes")
             known = zstandard.ZstdCompressionDict(data)
             self._unpacker = zstandard.ZstdDecompressor(dict_data=known, max_window_size=_ZSTD_WINDOW)
         except (zstandard.ZstdError, MemoryError) as error:
