@@ -24,8 +24,8 @@ SPAN = pa.struct([pa.field("start", pa.int32()), pa.field("end", pa.int32())])
 
 #: rows: how many rows the document became. into: the survivor it was merged into. rule: the first rule it failed, or
 #: that changed most of it; rules: bitmap of all such, bit i being rule i of the stage's list. value, bound: what that
-#: rule measured and allowed. spans: UTF-8 byte ranges cut from the input text. error: why it failed or went, in
-#: words. url, address: filled by the stage that reads raw records, which have no document row of their own.
+#: rule measured and allowed. spans: UTF-8 byte ranges cut from the input text, or written anew. error: why it failed or
+#: went, in words. url, address: filled by the stage that reads raw records, which have no document row of their own.
 LEDGER = pa.schema(
     [
         pa.field("id", pa.binary(16)),
