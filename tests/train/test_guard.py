@@ -257,7 +257,7 @@ def test_without_a_checkpoint_to_go_back_to_it_gives_up_at_once(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     corrupted(monkeypatch, {2, 3, 4}, math.nan)
-    with pytest.raises(TrainError, match=r"not finite \(between 2 and 4\)"):
+    with pytest.raises(TrainError, match=r"not finite \(between 2 and 4; there is no checkpoint to go back to\)"):
         run(store, tmp_path, LONG)
 
 

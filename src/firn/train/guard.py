@@ -128,9 +128,10 @@ def rate(settings: GuardSettings, rewinds: int) -> float:
     return settings.slower ** max(0, rewinds - settings.rewinds)
 
 
-def give_up(rewind: Rewind, rewinds: int) -> TrainError:
-    """The error that ends training. rewinds: how often it went back before."""
+def give_up(rewind: Rewind, rewinds: int, *, nowhere: bool = False) -> TrainError:
+    """The error that ends training. rewinds: how often it went back before. nowhere: there is no checkpoint for it."""
     tried = f"; going back {rewinds} times did not help" if rewinds else ""
+    tried += "; there is no checkpoint to go back to" if nowhere else ""
     finite = all(math.isfinite(float(entry["loss"])) and math.isfinite(float(entry["norm"])) for entry in rewind.bad)
     what = "far above the steps before" if finite else "not finite"
     return TrainError(

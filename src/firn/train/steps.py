@@ -179,7 +179,9 @@ class Steps:
         trainer, before, number = self._trainer, self.position, len(self.position.rewinds) + 1
         step = guard.target(self._guard, rewind.first)
         saved = None if step is None else self._checkpoints.at(step)
-        if step is None or saved is None or number > self._guard.rewinds + self._guard.slowdowns:
+        if step is None or saved is None:
+            raise guard.give_up(rewind, number - 1, nowhere=True)
+        if number > self._guard.rewinds + self._guard.slowdowns:
             raise guard.give_up(rewind, number - 1)
         undone = [skip_step(trainer.plan, n, before.skipped) for n in range(step, rewind.last + 1)]
         entry = {
