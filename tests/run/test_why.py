@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -125,3 +126,6 @@ def test_all_of_it_is_printed(runs: Path, cleaned: Cleaned, capsys: pytest.Captu
     ):
         assert line in said, line
     assert "jane.roe" not in said
+    hostile = replace(why("cut.txt", "texts", runs / "runs")[0], url="http://x/\x1b]0;title\x07", error="\x9b31m")
+    printed.story([hostile])
+    assert not {"\x1b", "\x07", "\x9b"} & set(capsys.readouterr().out)

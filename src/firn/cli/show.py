@@ -188,9 +188,9 @@ def story(chapters: Sequence[Chapter]) -> None:
     out = console()
     width = max(len(chapter.stage) for chapter in chapters) + 2
     for chapter in chapters:
-        out.print(f"[bold]{chapter.stage:<{width}}[/bold]{escape(_said(chapter))}", soft_wrap=True)
+        out.print(f"[bold]{chapter.stage:<{width}}[/bold]{escape(visible(_said(chapter)))}", soft_wrap=True)
         for name, value in _details(chapter):
-            out.print(f"          {name:<8} {value}", markup=False, soft_wrap=True)
+            out.print(f"          {name:<8} {visible(value)}", markup=False, soft_wrap=True)
 
 
 def _said(chapter: Chapter) -> str:
