@@ -47,6 +47,14 @@ def recipe_of(tiny: Any, *overrides: str) -> Recipe:
     return load(tiny.folder / "tiny.yaml", overrides)
 
 
+def test_an_encoder_is_not_offered_the_keys_of_a_decoder(tiny: Any) -> None:
+    with pytest.raises(RecipeError, match="an encoder of ModernBERT's shape has no such key") as caught:
+        recipe_of(tiny, *MASKED, "model.normalise_embedding=true")
+    assert caught.value.key == "model.normalise_embedding"
+    assert "did you mean" not in str(caught.value)
+    assert "local_window" in str(caught.value.mend)
+
+
 def test_an_encoder_is_trained_opened_by_transformers_and_told_apart_from_a_decoder(
     tiny: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -108,7 +108,7 @@ def test_an_override_may_make_what_the_file_leaves_out(tree) -> None:
 MISTAKES = [
     (GOOD.replace("steps", "stepz"), "recipe.yaml:11", "train.stepz", "did you mean 'steps'"),
     (GOOD + "steps: 3\n", "recipe.yaml:13", "steps", "did you mean 'train.steps'"),
-    (GOOD.replace("a.warc.gz]", "a]\n    suffix: x"), "recipe.yaml:5", "sources.web.suffix", "sources.*.suffix"),
+    (GOOD.replace("a.warc.gz]", "a]\n    suffix: x"), "recipe.yaml:5", "sources.web.suffix", "leave it out"),
     (GOOD.replace("[src]", "5"), "recipe.yaml:9", "sources.code.paths", None),
     (GOOD.replace("[src]", "[1]"), "recipe.yaml:9", "sources.code.paths.0", None),
     (GOOD.replace("kind: warc", "kind: wrac"), "recipe.yaml:2", "sources.web.kind", "did you mean 'warc'"),
@@ -155,6 +155,14 @@ def test_a_wrong_override_is_named_as_it_was_typed(tree, override: str, problem:
     with pytest.raises(RecipeError, match=problem) as caught:
         tree(GOOD, override)
     assert override in (caught.value.where or "")
+
+
+def test_a_key_of_another_kind_is_not_offered_again(tree) -> None:
+    with pytest.raises(RecipeError, match="kind warc has no such key, though others have") as caught:
+        tree(GOOD, "sources.web.suffix=x")
+    assert caught.value.mend == (
+        "leave it out (on the command line: give the section anew, sources.web={...}); there are: kind, paths, rules"
+    )
 
 
 def test_several_mistakes_are_counted(tree) -> None:

@@ -198,7 +198,7 @@ def _explain(
     key, context = ".".join(map(str, place)) or None, first.get("ctx", {})
     match first["type"]:
         case "extra_forbidden":
-            problem, mend = "unknown key", _nearest(str(place[-1]), holders, model)
+            problem, mend = _unknown(place, holders, model)
         case "missing":
             problem, mend = "is missing", f"add it. {description}" if description else "add it"
         case "union_tag_invalid":
@@ -262,14 +262,36 @@ def _tag(model: type[BaseModel]) -> str:
     return str(get_args(kind.annotation)[0]) if kind else model.__name__
 
 
-def _nearest(name: str, holders: Sequence[type[BaseModel]], root: type[BaseModel]) -> str:
-    siblings = sorted({info.alias or name for holder in holders for name, info in holder.model_fields.items()})
+def _unknown(place: Place, holders: Sequence[type[BaseModel]], root: type[BaseModel]) -> tuple[str, str]:
+    """What is said of a key that the classes it stands in do not have: the problem, and the mend."""
+    name = str(place[-1])
+    siblings = sorted({info.alias or key for holder in holders for key, info in holder.model_fields.items()})
     close = difflib.get_close_matches(name, siblings, n=1, cutoff=0.6)
     if close:
-        return f"did you mean {close[0]!r}?"
-    if elsewhere := [path for path in _paths(root, "") if path.rsplit(".", 1)[-1] == name]:
-        return f"did you mean {elsewhere[0]!r}?"
-    return near(name, siblings)
+        return "unknown key", f"did you mean {close[0]!r}?"
+    elsewhere = [path for path in _paths(root, "") if path.rsplit(".", 1)[-1] == name]
+    if len(place) > 1 and any(_fits(path, place) for path in elsewhere):
+        # Another kind of the same section has it.
+        whole = f"{'.'.join(map(str, place[:-1]))}={{...}}"
+        return (
+            f"{' or '.join(map(_called, holders))} has no such key, though others have",
+            f"leave it out (on the command line: give the section anew, {whole}); there are: {', '.join(siblings)}",
+        )
+    return "unknown key", f"did you mean {elsewhere[0]!r}?" if elsewhere else near(name, siblings)
+
+
+def _fits(path: str, place: Place) -> bool:
+    """Whether a dotted key of `_paths` may stand at this place."""
+    parts = path.split(".")
+    return len(parts) == len(place) and all(p in ("*", str(at)) for p, at in zip(parts, place, strict=True))
+
+
+def _called(model: type[BaseModel]) -> str:
+    """A settings class among its kind: by its key `kind`, else as its description begins."""
+    if kind := model.model_fields.get("kind"):
+        return f"kind {get_args(kind.annotation)[0]}"
+    words = re.split(r"[.,:;]", " ".join((model.__doc__ or "This kind").split()))[0]
+    return words[0].lower() + words[1:]
 
 
 def _paths(annotation: Any, prefix: str) -> Iterator[str]:
