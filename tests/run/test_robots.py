@@ -57,6 +57,7 @@ def test_robots_txt_of_the_crawl_itself_are_obeyed_and_why_tells_the_line(raw: P
     printed = CliRunner().invoke(app, ["why", PAGE, "--run", "tiny", "--runs", str(runs)]).output
     assert "removed by rights.robots" in printed
     assert LINE in " ".join(printed.split())
+    assert 'class="why">rights.robots' in (runs / "tiny" / "report.html").read_text()
 
     planned = {stage.stage: stage for stage in plan(recipe, runs).stages}
     assert (planned["robots"].todo, planned["robots"].known) == (0, True)

@@ -29,7 +29,7 @@ _FILE = "samples.json"
 # Stages after the filter that documents leave, the last one first.
 _LAST = ("pii", "decontaminate", "quality", "dedup")
 # Stages that judge documents one by one, and the stage whose documents each judges, shard by shard.
-_JUDGED = {"filter": "read", "quality": "dedup"}
+_JUDGED = {"filter": "read", "robots": "filter", "quality": "dedup"}
 # Looked for in so many shards of a source at most.
 _SHARDS = 8
 # Stages that cut text out, other than personal data, which is nothing to be shown.
@@ -128,14 +128,13 @@ def _removed(
     before, after: the shards of documents, and what judged them.
     """
     best: tuple[int, Manifest, dict[str, object]] | None = None
-    # They stand in the same order; where some are gone, what was whose is not known.
-    pairs = list(zip(after, before, strict=False))
-    if len(pairs) < len(after):
-        return []
+    of = {Input(manifest, ("documents",)).identity: manifest for manifest in before}
     having = [
         (decided, read)
-        for decided, read in pairs
-        if decided.counts.get("rules", {}).get(rule) and store.holds(read, "documents")
+        for decided in after
+        if decided.counts.get("rules", {}).get(rule)
+        and (read := of.get(decided.inputs[0].get("identity", ""))) is not None
+        and store.holds(read, "documents")
     ]
     for decided, read in sorted(having, key=lambda pair: pair[0].fingerprint)[:_SHARDS]:
         columns = ["id", "verdict", "rule", "value", "bound"]
