@@ -20,6 +20,8 @@ from firn.data.thrift import Fields, Reader
 HELD = 384 << 20
 #: Rows of a batch at most, and bytes of it on average.
 ROWS, BATCH = 1024, 8 << 20
+# With fewer, batches take time of their own.
+_FEW = 16
 #: Largest footer, in bytes, and what its structures may take in memory, by estimate.
 FOOTER, FOOTER_HELD = 32 << 20, 256 << 20
 # A footer of so many bytes takes less than FOOTER_HELD whatever is in it.
@@ -66,11 +68,13 @@ class Page:
 
 @dataclass(frozen=True)
 class Plan:
-    """How a row group is read: `rows` rows from its start, `batch` at a time; why: what is too large after them."""
+    """How a row group is read: `rows` rows from its start, `batch` at a time. why: what is too large after them. bytes:
+    that it may take."""
 
     batch: int
     rows: int
     why: str = ""
+    bytes: int = 0
 
 
 def check_footer(footer: bytes) -> None:
@@ -152,8 +156,9 @@ def _number(fields: Fields, id: int) -> int:
     return number
 
 
-def plan(read: Read, columns: Sequence[Column], rows: int) -> Plan:
-    """How the `rows` rows of a row group are read within HELD. Raises ValueError where a page header is damaged."""
+def plan(read: Read, columns: Sequence[Column], rows: int, beside: int = 0) -> Plan:
+    """How the `rows` rows of a row group are read within HELD; if it can be, within it less `beside` bytes. Raises
+    ValueError where a page header is damaged."""
     good, why, count = rows, "", 0
     flat: list[_Cost] = []
     always = packed = 0
@@ -174,12 +179,12 @@ def plan(read: Read, columns: Sequence[Column], rows: int) -> Plan:
         always += found.always
         flat.append(found)
     batch = min(ROWS, max(1, BATCH * good // max(1, sum(found.content for found in flat))))
-    while (size := always + packed + _largest(flat, batch, good)) > HELD:
+    while (size := always + packed + _largest(flat, batch, good)) > HELD - (beside if batch > _FEW else 0):
         if batch == 1:
             return Plan(1, 0, f"pages that take {size} bytes together")
         batch //= 2
     # A batch must not reach into what is too large.
-    return Plan(next(b for b in range(batch, 0, -1) if good % b == 0) if why else batch, good, why)
+    return Plan(next(b for b in range(batch, 0, -1) if good % b == 0) if why else batch, good, why, size)
 
 
 class _Cost:

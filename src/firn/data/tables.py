@@ -27,8 +27,9 @@ FORMS = {
 _BUFFER = 1 << 20
 # Of all columns of a Parquet file together.
 _BUFFERS = 64 << 20
-# The wanted columns of a row group are read at once where they have at most so many bytes, and few between them.
-_HOLD, _GAP = 64 << 20, 64 << 10
+# The wanted columns of a row group are read at once, and once, where they have at most so many bytes; small gaps with
+# them.
+_HOLD, _GAP = 192 << 20, 64 << 10
 # Bytes of batches that are made whatever the size of a file.
 _WORK = 16 << 30
 _PARQUET = b"PAR1"
@@ -103,8 +104,10 @@ def _parquet(source: _Source, choose: Choose, max_bytes: int, part: tuple[int, i
             yield Unread(count=rows, elsewhere=True)
             continue
         group = parquet_pages.columns_of(metadata, number, columns, size)
-        source.hold((column.start, column.end) for column in group)
-        plan = parquet_pages.plan(source.at, group, rows)
+        held = source.hold((column.start, column.end) for column in group)
+        plan = parquet_pages.plan(source.at, group, rows, held)
+        if plan.bytes + held > parquet_pages.HELD:
+            source.hold(())
         left = plan.rows
         batches = file.iter_batches(plan.batch, row_groups=[number], columns=columns, use_threads=False)
         while left > 0:
@@ -204,9 +207,14 @@ class _Source:
         self.seek(offset)
         return self.read(size)
 
-    def hold(self, ranges: Iterable[tuple[int, int]]) -> None:
-        """Keep these ranges in memory, in place of those kept before, unless they are large."""
+    def hold(self, ranges: Iterable[tuple[int, int]]) -> int:
+        """Keep these ranges in memory, in place of those before, unless they are large. Returns how many bytes.
+
+        Of a local file nothing is kept, since reading it again costs nothing.
+        """
         self._held = []
+        if isinstance(getattr(self._stream, "raw", None), io.FileIO):
+            return 0
         joined: list[tuple[int, int]] = []
         for start, end in sorted(ranges):
             if joined and start <= joined[-1][1] + _GAP:
@@ -215,6 +223,7 @@ class _Source:
             joined.append((start, end))
         if sum(end - start for start, end in joined) <= _HOLD:
             self._held = [(start, self.at(start, end - start)) for start, end in joined]
+        return sum(len(held) for _, held in self._held)
 
     def _tried(self, step: Callable[[], Any]) -> Any:
         try:
