@@ -250,9 +250,10 @@ def test_one_more_file_makes_no_shard_again_whose_documents_it_does_not_touch(tm
 
 def test_robots_txt_of_a_crawl_are_no_documents(tmp_path: Path) -> None:
     pages = [record("one", http(page("One.")), url="https://a.example/x"), robots("https://a.example", NO_GPT)]
-    (tmp_path / "crawl.warc.gz").write_bytes(members(*pages, robots("https://b.example", "", "404 Not Found")))
+    # A name that says nothing of its format, which the source tells by the content.
+    (tmp_path / "crawl.dat").write_bytes(members(*pages, robots("https://b.example", "", "404 Not Found")))
     engine = Inline(Store(tmp_path / "store"))
-    source = WarcSource(paths=(str(tmp_path / "crawl.warc.gz"),))
+    source = WarcSource(paths=(str(tmp_path / "crawl.dat"),))
     (manifest,) = engine.run(reading.tasks("web", source, ExtractSettings(), engine))  # type: ignore[arg-type]
     assert [d["url"] for d in table(engine.store, manifest).to_pylist()] == ["https://a.example/x"]
     assert manifest.notes["records_of_other_types"] == {"robots.txt": 2}

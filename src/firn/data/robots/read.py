@@ -120,9 +120,9 @@ def paths_of(robots: RobotsRules, source: Source, key: str = "rules.robots") -> 
     return source.paths
 
 
-def task(file: External) -> Task:
-    """The task that reads one file."""
-    return Task(STAGE, None, (file,), f"robots/{file.name}")
+def task(file: External, crawl: bool) -> Task:
+    """The task that reads one file. crawl: it is of a source of the kind `warc`, whatever its name."""
+    return Task(STAGE, None, (file,), f"robots/{file.name}", {"crawl": crawl})
 
 
 def run(work: Work) -> None:
@@ -152,7 +152,7 @@ def write(work: Work, copies: Iterable[Copy | None]) -> None:
 def _copies(work: Work, file: External) -> Iterator[Copy | None]:
     """Every robots.txt in a file, None for what cannot be read."""
     name = plain_name(file.name.lower())
-    if name.endswith(_WARC):
+    if work.extra["crawl"] or name.endswith(_WARC):
         with _seekable(work) as stream:
             yield from _in_warc(stream)
     elif name.endswith(_JSON):

@@ -90,7 +90,7 @@ def obey(engine: LocalEngine, manifests: Sequence[Manifest], rules: RobotsRules,
     if rules.paths is None and isinstance(source, CommonCrawlSource):
         found = crawl.tables(engine, shards, source)
     else:
-        found = engine.run([read.task(file) for file in read.files(rules, source)])
+        found = engine.run([read.task(file, rules.paths is None) for file in read.files(rules, source)])
     tables = [Input(manifest, ("robots",)) for manifest in found]
     groups = shuffle(
         engine,
