@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from firn.core.errors import RecipeError
 from firn.model.encoder_config import EncoderSettings
@@ -26,7 +26,12 @@ def check(
         if name not in sources:
             raise RecipeError(f"there is no source {name!r}", key="train.fim.sources", mend=near(name, list(sources)))
     if tokenizer.file is None:
-        check_tokens(tokenizer.special_tokens, train, "tokenizer.special_tokens")
+        check_tokens(
+            tokenizer.special_tokens,
+            train,
+            "tokenizer.special_tokens",
+            lambda names: f"add {names}, or leave special_tokens out",
+        )
     if train.objective == "masked" and watch.prompts:
         raise RecipeError(
             "an encoder completes no prompts", key="watch.prompts", mend="leave it out, or train a decoder"
@@ -49,18 +54,17 @@ def check_kind(is_encoder: bool, train: TrainSettings) -> None:
         )
 
 
-def check_tokens(special: Iterable[str], train: TrainSettings, key: str) -> None:
-    """Raises RecipeError where a special token that the objective needs is not among `special`."""
+def check_tokens(special: Iterable[str], train: TrainSettings, key: str, add: Callable[[str], str]) -> None:
+    """Raises RecipeError where a special token that the objective needs is not among `special`. add: says how tokens of
+    these names come to be among them."""
     special = set(special)
     if train.objective == "masked" and special.isdisjoint(MASKS):
         raise RecipeError(
-            "no mask token is among them, and train.objective is masked",
-            key=key,
-            mend=f"add {MASKS[0]!r}, or leave special_tokens out; a tokenizer.json without one cannot be used",
+            "no mask token is among them, and train.objective is masked", key=key, mend=add(repr(MASKS[0]))
         )
     if train.fim is not None and not any(special >= set(names) for names in NAMES):
         raise RecipeError(
             "no sentinels for train.fim are among them",
             key=key,
-            mend=f"add {', '.join(NAMES[1])}, or leave train.fim out",
+            mend=f"{add(', '.join(NAMES[1]))}, or leave train.fim out",
         )

@@ -31,15 +31,20 @@ def refuse(recipe: Recipe, begin: Beginning, store: Store, tokenizer: Manifest) 
 
 
 def _check_vocabulary(recipe: Recipe, begin: Beginning) -> None:
-    """Raises RecipeError where a shape by numbers names another size of the vocabulary than the tokenizer will have."""
-    size = begin.shape.vocab_size
-    if begin.start is not None or size == 0:
-        return
-    file = recipe.tokenizer.file
+    """Raises RecipeError where the model has another size of the vocabulary than the tokenizer will have; a model that
+    training begins from may have more rows."""
+    size, file = begin.shape.vocab_size, recipe.tokenizer.file
     wanted = recipe.tokenizer.vocab_size if file is None else load(external(file).local()).vocab_size
-    if size != wanted:
+    if begin.start is not None:
+        if file is not None and size < wanted:
+            raise RecipeError(
+                f"the tokenizer has {wanted:,} tokens, the model that training begins from {size:,}",
+                key="tokenizer.file",
+                mend="take out the tokens that were added to it, or begin from a model with a larger table",
+            )
+    elif size not in (0, wanted):
         raise RecipeError(
-            f"the model has {size} token ids, the tokenizer {wanted}",
+            f"the model has {size:,} token ids, the tokenizer {wanted:,}",
             key="model.vocab_size",
             mend="leave model.vocab_size out: it is taken from the tokenizer",
         )

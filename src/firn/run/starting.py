@@ -82,13 +82,13 @@ def beginning(recipe: Recipe, runs: str | Path) -> Beginning:
     FormatError where it is damaged, and RecipeError where it does not fit the recipe.
     """
     if recipe.tokenizer.file is not None:
-        special = load(external(recipe.tokenizer.file).local()).special_tokens
-        check_tokens(special, recipe.train, "tokenizer.file")
+        external(recipe.tokenizer.file)  # raises InputError where there is none
     try:
         begin = _beginning(recipe, runs)
     except (InputError, FormatError) as gone:
         begin = _begun(recipe, runs, gone)
     check_kind(isinstance(begin.shape, EncoderSettings), recipe.train)
+    _check_tokens(recipe, begin)
     if recipe.train.window > begin.shape.context:
         raise RecipeError(
             f"the window is {recipe.train.window} tokens, the model reads at most {begin.shape.context}",
@@ -96,6 +96,24 @@ def beginning(recipe: Recipe, runs: str | Path) -> Beginning:
             mend="make model.context at least as long",
         )
     return begin
+
+
+def _check_tokens(recipe: Recipe, begin: Beginning) -> None:
+    """Raises RecipeError where the tokenizer lacks a token that the objective needs."""
+    file = recipe.tokenizer.file
+    if begin.tokenizer is None and file is not None:
+        special = load(external(file).local()).special_tokens
+        check_tokens(special, recipe.train, "tokenizer.file", lambda names: f"add {names} to the special tokens there")
+    elif begin.tokenizer is not None:
+        own = Tokenizer(begin.tokenizer, begin.file)
+        rows = begin.shape.vocab_size - own.vocab_size
+        room = f", or add them to {begin.file} itself: the model has {rows:,} rows to spare" if rows > 0 else ""
+        check_tokens(
+            own.special_tokens,
+            recipe.train,
+            "tokenizer.file",
+            lambda names: f"the tokenizer is the model's: begin from a model that knows {names}{room}",
+        )
 
 
 def _beginning(recipe: Recipe, runs: str | Path) -> Beginning:
