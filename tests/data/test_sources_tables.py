@@ -305,6 +305,15 @@ def test_what_describes_a_dataset_is_no_document(tmp_path: Path) -> None:
     }
 
 
+def test_an_object_as_python_prints_it(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    deep = "{'url': " * 5_000
+    for meta in ("{'url': 'http://x.org/', 'license': \"it's\", 'timestamp': None}", deep, "{'url': __import__('os')}"):
+        path.write_text(json.dumps({"text": "t", "meta": meta}) + "\n")
+        (document,), _ = run(tmp_path / "store", files(path, layout="redpajama"))
+        assert document["url"] == ("http://x.org/" if "it's" in meta else None)
+
+
 def test_published_layouts(tmp_path: Path) -> None:
     crawled = datetime(2023, 2, 9, 1, 2, 3, tzinfo=UTC)
     records = {

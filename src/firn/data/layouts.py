@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import difflib
 import json
 from collections.abc import Mapping, Sequence
@@ -73,6 +74,8 @@ LAYOUTS: Mapping[str, Fields] = {
         meta={"title": "title", "perplexity": "perplexity", "bucket": "bucket", "warc": "cc_segment"},
     ),
 }  # fmt: skip
+# Longest object as Python prints it that is read, in characters.
+_PRINTED = 64 << 10
 Layout = Literal["fineweb", "c4", "dolma", "redpajama", "redpajama-v2"]
 
 
@@ -169,16 +172,25 @@ def plain(value: Any) -> Any:
 def _value(record: Any, path: str | None) -> Any:
     """What lies under `a.b` in nested objects; a key that holds dots itself comes first."""
     if path is not None and isinstance(record, str) and record.startswith("{"):
-        try:
-            record = json.loads(record)  # an object that was written as a string
-        except (ValueError, RecursionError):
-            return None
+        record = _object(record)
     if path is None or not isinstance(record, dict):
         return None
     if path in record:
         return record[path]
     first, _, rest = path.partition(".")
     return _value(record.get(first), rest) if rest else None
+
+
+def _object(text: str) -> Any:
+    """An object that was written as a string, in JSON or as Python prints it (RedPajama's `meta`); None if neither."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        pass
+    try:
+        return ast.literal_eval(text) if len(text) <= _PRINTED else None
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return None
 
 
 def _text(value: Any) -> str | None:

@@ -35,7 +35,8 @@ from firn.serve.redact import excerpt, locator, shown, visible
 _KINDS = 20
 #: Source, shard and row of a document.
 Place = tuple[str, Manifest, int]
-_NUMBER = re.compile(r"\d+")
+_NUMBER = re.compile(r"\b0x[0-9a-fA-F]+|\d+")
+_PAGE = re.compile(r" \(page .*\)$")
 
 
 @dataclass
@@ -160,7 +161,8 @@ def _errors(store: Store, manifest: Manifest) -> Iterator[str]:
     """Kinds of the errors of a shard: the rule, or the message without its numbers and what is particular."""
     ledger = pq.read_table(store.local(manifest, "ledger"), columns=["verdict", "rule", "error"])
     for row in ledger.filter(pc.equal(ledger["verdict"], "failed")).to_pylist():
-        message = _NUMBER.sub("N", shown((row["error"] or "").split("\n")[0]))[:80]
+        message = _PAGE.sub("", shown((row["error"] or "").split("\n")[0]))
+        message = _NUMBER.sub("N", message)[:80]
         yield row["rule"] or message or "unknown"
 
 

@@ -226,6 +226,12 @@ def test_an_epub_is_read_in_the_order_of_its_spine() -> None:
         packed(epub_of(b"<p>" + b" " * (100 << 20) + b"</p>")),  # a bomb
         packed({**epub_of(b"<p/>"), "E/a b/0.xhtml": b"<a/>"})[:-30],
         packed({k: v.replace(b"a%20b/0.xhtml", b"../../../etc/passwd") for k, v in epub_of(b"<p>x</p>").items()}),
+        packed(
+            {
+                "../../etc/passwd": b"<p>y</p>",  # which the archive itself has under that name
+                **{k: v.replace(b"a%20b/0.xhtml", b"../../../etc/passwd") for k, v in epub_of(b"<p>x</p>").items()},
+            }
+        ),
     ],
 )
 def test_hostile_epubs_are_refused(data: bytes) -> None:

@@ -93,6 +93,8 @@ def package_of(package: Element, folder: str, file: Callable[[str], bytes]) -> t
         if item is None or "nav" in item.get("properties", "").split() or "html" not in item.get("media-type", "html"):
             continue
         path = posixpath.normpath(posixpath.join(folder, unquote(item["href"])))
+        if path.startswith(("../", "/")):
+            raise MarkupError(f"its spine names a file outside of the book: {path[:200]}")
         data = file(path)
         root = xhtml.tree(data, charset.decode(data).text)
         blocks = xhtml.blocks(root)

@@ -128,7 +128,7 @@ def _lose(rows: Rows, page: Broken, settings: WikipediaSettings) -> None:
     if page.too_large:
         rows.remove("too_large", page.bytes, settings.max_bytes)
     else:
-        rows.fail(page.error if page.title is None else f"{page.title}: {page.error}")
+        rows.fail(page.error if page.title is None else f"{page.error} (page {page.title!r})")
 
 
 def _read(rows: Rows, page: Page, wiki: Wiki, settings: WikipediaSettings) -> None:
