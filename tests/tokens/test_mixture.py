@@ -146,7 +146,7 @@ def test_wrong_weights_are_clear_errors(tmp_path: Path) -> None:
     corpus = counting_corpus(tmp_path, {"code": 1000, "web": 1000})
     with pytest.raises(RecipeError, match="did you mean 'web'") as raised:
         make_plan(corpus, [stage()], {"code": 1, "wbe": 1})
-    assert raised.value.key == "weights.wbe"
+    assert raised.value.key == "sources.wbe.weight"
     with pytest.raises(RecipeError, match="'web' has no weight"):
         make_plan(corpus, [stage()], {"code": 1})
     for wrong in (0, -1, math.nan, math.inf):
@@ -160,7 +160,7 @@ def test_a_source_shorter_than_a_window_is_a_clear_error(tmp_path: Path) -> None
     corpus = counting_corpus(tmp_path, {"code": 1000, "web": 64})
     with pytest.raises(RecipeError, match="holds 64 training tokens, one window takes 65") as raised:
         make_plan(corpus, [stage(window=64)])
-    assert raised.value.key == "weights.web"
+    assert raised.value.key == "sources.web"
     assert make_plan(counting_corpus(tmp_path, {"web": 65}), [stage(window=64, batch=1, tokens=64)])
 
 

@@ -217,15 +217,16 @@ def make_plan(
             near = difflib.get_close_matches(name, names, n=1)
             raise RecipeError(
                 f"there is no source {name!r}" + (f", did you mean {near[0]!r}?" if near else ""),
-                key=f"weights.{name}",
-                mend=f"the corpus holds {', '.join(names) or 'no source at all'}",
+                key=f"sources.{name}.weight",
+                mend=f"the corpus holds {', '.join(names) or 'no source at all'}; a source of which no document is "
+                "left must be left out, or its rules let more stay (`firn status` says which took them)",
             )
         if weights is not None and not 0 < weight < math.inf:
-            raise RecipeError(f"a weight must be a positive number, not {weight}", key=f"weights.{name}")
+            raise RecipeError(f"a weight must be a positive number, not {weight}", key=f"sources.{name}.weight")
     if missing := sorted(names - chosen.keys()):
         raise RecipeError(
             f"{missing[0]!r} has no weight, though others have",
-            key=f"weights.{missing[0]}",
+            key=f"sources.{missing[0]}.weight",
             mend="give every source a weight, or none",
         )
     if not chosen:
@@ -235,8 +236,9 @@ def make_plan(
         if len(source.train) <= longest:
             raise RecipeError(
                 f"the source holds {len(source.train):,} training tokens, one window takes {longest + 1:,}",
-                key=f"weights.{name}",
-                mend="leave the source out, give it more documents, or train with a shorter window",
+                key=f"sources.{name}",
+                mend="leave the source out, give it more documents (`firn status` says which rule took them), or set a "
+                "smaller train.window",
             )
     plan = BatchPlan(
         stages=tuple(stages),
@@ -249,7 +251,8 @@ def make_plan(
             raise RecipeError(
                 f"{use.source} would be read {use.epochs:.1f} times, the limit is {max_epochs:g}; its {use.tokens:,} "
                 f"tokens would be worth {use.fresh:,.0f} fresh ones",
-                key=f"weights.{use.source}",
-                mend="train on fewer tokens, give the source less weight or more documents, or raise max_epochs",
+                key=f"sources.{use.source}.weight",
+                mend="train on fewer tokens (train.steps), give the source less weight or more documents, or raise "
+                "mixture.max_epochs",
             )
     return plan
