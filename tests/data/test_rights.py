@@ -89,6 +89,7 @@ def test_opt_outs_of_headers_and_html_are_kept_and_obeyed_where_asked(tmp_path: 
 
     counts, ledger, documents = filtered(store, shard, RulesSettings(opt_out="remove"))
     assert [entry["rule"] for entry in ledger] == ["rights.opt_out" if said else None for said in expected]
+    assert [entry["error"] for entry in ledger] == [said and f"it opts out by {', '.join(said)}" for said in expected]
     assert [d["id"] for d in documents] == [e["id"] for e in ledger if e["verdict"] == "kept"]
     assert counts["in"] == len(expected) == counts["kept"] + counts["removed"]
     assert counts["rules"] == {"rights.opt_out": sum(said is not None for said in expected)}
@@ -131,6 +132,8 @@ def test_licences_that_stay(tmp_path: Path, licenses: dict[str, Any], stay: set[
     assert {document["license"] for document in documents} == stay
     rules = [None if each in stay else "rights.license" if each else "rights.no_license" for each in under]
     assert [entry["rule"] for entry in ledger] == rules
+    words = [f"its licence is {each}" if each and each not in stay else None for each in under]
+    assert [entry["error"] for entry in ledger] == words
     assert counts["in"] == len(under) == counts["kept"] + counts["removed"]
 
 

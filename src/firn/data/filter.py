@@ -20,7 +20,7 @@ from firn.core.schema import DOCUMENT
 from firn.core.settings import Settings
 from firn.core.stage import Stage, Work
 from firn.data.cuts import CUTS, MAX_EDITS, Cuts, EditRule, Sums
-from firn.data.rights import Rights
+from firn.data.rights import Rights, declared
 
 #: Rules that fit the ledger's bitmap.
 MAX_BOUNDS = 64
@@ -135,7 +135,8 @@ def run(work: Work) -> None:
                 work.ledger.failed(id_, signals.column("error")[row].as_py())
             elif (rule := rights[index]) is not None:
                 keeps[row] = False
-                work.ledger.removed(id_, rule, rules=bitmaps[row])
+                license, meta = (batch.column(name)[index].as_py() for name in ("license", "meta"))
+                work.ledger.removed(id_, rule, rules=bitmaps[row], error=declared(rule, license, meta))
             elif not keeps[row]:
                 bound = settings.bounds[first[row]]
                 value = None if bound.among is not None else signals.column(bound.signal)[row].as_py()
@@ -165,7 +166,7 @@ def run(work: Work) -> None:
     work.note("edits", sums.to_json())
 
 
-STAGE = Stage("filter", 2, run, ledger=True)
+STAGE = Stage("filter", 3, run, ledger=True)
 
 
 def _told(language: str | None, score: float | None) -> str:

@@ -94,6 +94,14 @@ class Rights(Settings):
         return [self.broken(license, meta) for license, meta in zip(*columns, strict=True)]
 
 
+def declared(rule: str, license: str | None, meta: str) -> str | None:
+    """What a document says by which a rule of `Rights` removes it, in words; None where it says nothing."""
+    if rule == "rights.opt_out":
+        said = json.loads(meta)["opt_out"]
+        return f"it opts out by {', '.join(map(str, said)) if isinstance(said, list) else said}"
+    return f"its licence is {license}" if license else None
+
+
 def spdx(license: str) -> str:
     """A Creative Commons licence's address as SPDX names the licence; anything else as it is."""
     _, found, path = license.lower().partition("creativecommons.org/")
