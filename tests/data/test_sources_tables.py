@@ -17,6 +17,7 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyarrow import feather
 
 from firn.core.errors import InputError
 from firn.core.store import Store
@@ -420,3 +421,35 @@ def test_data_sets_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         assert len(asked) == before
         with pytest.raises(InputError, match="holds no file"):
             run(tmp_path / "store", files("hf://datasets/HuggingFaceFW/fineweb/data/nothing/*.parquet"))
+
+
+def test_a_json_list_is_one_row_that_says_how_to_mend_it(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps([{"text": "one"}, {"text": "two"}], indent=1))
+    documents, ledger = run(tmp_path / "store", files(path))
+    assert not documents
+    (only,) = ledger
+    assert only["verdict"] == "failed"
+    assert "a JSON list; one object on each line is read" in only["error"]
+
+
+def test_a_line_of_millions_of_values_is_not_parsed(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": "before"}\n{"text": [' + '{"":0},' * 1_100_000 + '0]}\n{"text": "after"}\n')
+    documents, ledger = run(tmp_path / "store", files(path))
+    assert [document["text"] for document in documents] == ["before", "after"]
+    assert "1,100,002 objects and lists in one record" in ledger[1]["error"]
+
+
+def test_cells_divided_otherwise_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("text;url\none;http://a\n")
+    with pytest.raises(InputError, match=r"(?s)one column only.*delimiter: ';'"):
+        run(tmp_path / "store", files(path))
+
+
+def test_the_first_feather_says_what_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "a.feather"
+    feather.write_feather(pa.table({"text": ["one"]}), path, version=1)
+    _, ledger = run(tmp_path / "store", files(path))
+    assert "Feather in its first version" in ledger[0]["error"]

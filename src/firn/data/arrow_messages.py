@@ -69,6 +69,8 @@ class Messages:
             return
         mark, length = struct.unpack("<II", prefix)
         if mark != 0xFFFFFFFF:  # before format 0.15 there was no mark
+            if mark == int.from_bytes(b"FEA1", "little"):
+                raise ValueError("Feather in its first version; write it again in the second: pyarrow.feather")
             raise ValueError("no Arrow file, or one of a version before 0.15")
         if length > MAX_HEADER:
             raise ValueError(f"a header of {length} bytes; at most {MAX_HEADER} are read")

@@ -117,12 +117,10 @@ def columns_of(fields: Fields, explicit: Sequence[str], columns: Sequence[str], 
             near = difflib.get_close_matches(path, columns, n=3, cutoff=0.4)
             listed = ", ".join(repr(c) for c in columns[:30])
             hint = f"nearest: {', '.join(map(repr, near))}" if near else f"there are: {listed}"
-            raise InputError(
-                f"has no column {column!r}; {hint}",
-                where=name,
-                key=f"fields.{field}",
-                mend="name the column that holds it, or null where none does",
-            )
+            mend = "name the column that holds it, or null where none does"
+            if len(columns) == 1 and (sign := next((sign for sign in ";\t|," if sign in columns[0]), None)):
+                mend = f"it has one column only; say what divides its cells: delimiter: {sign!r}"
+            raise InputError(f"has no column {column!r}; {hint}", where=name, key=f"fields.{field}", mend=mend)
     return [column for column in columns if column in wanted]
 
 

@@ -40,6 +40,8 @@ KINDS = {
 _DESCRIPTIONS = {"readme.md", "dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"}
 #: A Parquet file of more bytes is several shards.
 PART_BYTES = 256 << 20
+# A line of more bytes is looked at before it is parsed: how many values may be in it.
+_LARGE, _VALUES = 4 << 20, 1_000_000
 _PIECE = 1 << 20
 
 
@@ -233,6 +235,9 @@ def _lines(rows: Rows, name: str, stream: BinaryIO, settings: FilesSettings) -> 
             if rows.enter(f"{name}#line={number}"):
                 if line is None:
                     rows.remove("too_large", bound=settings.max_bytes)
+                elif number == 1 and line.lstrip().startswith(b"["):
+                    rows.fail(f"a JSON list; one object on each line is read: jq -c '.[]' {name} > {name}l")
+                    return
                 else:
                     _line(rows, name, number, line, fields, settings)
             rows.leave()
@@ -255,6 +260,10 @@ def _bounded(stream: BinaryIO, limit: int) -> Iterator[bytes | None]:
 
 def _line(rows: Rows, name: str, number: int, line: bytes, fields: Fields, settings: FilesSettings) -> None:
     """End the row of a line."""
+    if len(line) > _LARGE and (inner := line.count(b"{") + line.count(b"[")) > _VALUES:
+        # Each is some 300 bytes of Python's: more than all text of a line may take.
+        rows.fail(f"line {number}: {inner:,} objects and lists in one record, over the limit of {_VALUES:,}")
+        return
     try:
         record = json.loads(line)
     except (ValueError, RecursionError) as error:
