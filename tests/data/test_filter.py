@@ -211,7 +211,7 @@ def test_code(tmp_path: Path) -> None:
 def test_what_could_not_be_measured_has_failed(tmp_path: Path) -> None:
     store = Store(tmp_path)
     rules = RulesSettings(preset="code")
-    documents = Input(shard(store, [row("a", "x = 1\n"), row("b", "y = 2\n" * 99)]), ("documents",))
+    documents = Input(shard(store, [row("a", "value = 1\n"), row("b", "value = 2\n" * 99)]), ("documents",))
     few = rules.measure.model_copy(update={"text_bytes": 50})
     measured = execute(Task(measure.STAGE, few, (documents,), "test"), store)
     inputs = (documents, Input(measured, ("signals",)))

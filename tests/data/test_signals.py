@@ -27,7 +27,8 @@ def utf8(text: str) -> np.ndarray:
 
 
 # Families that the plain definitions know; the others have tests of their own below.
-PLAIN = tuple(f for f in FAMILIES if f not in ("grouped_words", "grouped_ngrams", "cuts", "languages", "listed_words"))
+APART = ("grouped_words", "grouped_ngrams", "cuts", "languages", "listed_words", "source_files", "stop_words")
+PLAIN = tuple(family for family in FAMILIES if family not in APART)
 
 
 def measured(text: str, families: tuple[str, ...] = PLAIN, context: Context | None = None) -> dict[str, float]:

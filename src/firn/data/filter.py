@@ -149,7 +149,10 @@ def run(work: Work) -> None:
                 work.ledger.kept(id_)
         columns: dict[str, Any] = {field.name: batch.column(field.name) for field in DOCUMENT}
         columns["text"] = pc.coalesce(edited, batch.column("text"))
-        columns["language"], columns["language_score"] = (c.slice(done, batch.num_rows) for c in languages)
+        told, score = (column.slice(done, batch.num_rows) for column in languages)
+        # Without a score it is what the source said, or a file's, which is no language of people.
+        columns["language"] = pc.if_else(score.is_valid(), told, pa.chunked_array([batch.column("language")]))
+        columns["language_score"] = score
         rows = pa.table([columns[field.name] for field in DOCUMENT], schema=DOCUMENT)
         stays = keeps[done : done + batch.num_rows]
         writer.write(rows.filter(pa.array(stays)))

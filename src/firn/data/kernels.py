@@ -123,6 +123,10 @@ def _measures(family: str) -> Callable[[View, NDArray[np.float64]], None]:
         from firn.data import kernels_code
 
         return kernels_code.measure
+    if family == "source_files":
+        from firn.data import kernels_source
+
+        return kernels_source.measure
     if family == "languages":
         from firn.data import paragraphs
 

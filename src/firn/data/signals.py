@@ -146,6 +146,12 @@ FAMILIES: dict[str, dict[str, str]] = {
         " space, \\ or a quote; of 8 or more \\uXXXX",
         "code.encoded.max_characters": "characters of the longest such run",
     },
+    "source_files": {  # 0 in files of other languages than a definition names
+        "source_files.visible.fraction": "in HTML: characters outside of tags, comments, script and style / characters",
+        "source_files.visible.characters": "in HTML: the number of such characters",
+        "source_files.comments.fraction": "in Python: characters of comments, and of strings in triple quotes that"
+        " begin a line, / characters; in languages with // (see code.languages): characters of comments / characters",
+    },
     "cuts": {
         "cuts.spaced_words.fraction": "1 - spaced words here / spaced words of the document's text before any edit",
     },

@@ -47,6 +47,8 @@ class CodeSettings(Settings):
     names what must stay together in training or in validation. None, or no match: the repository."""
     tests: bool = False
     """Whether tests are taken too."""
+    data: bool = False
+    """Whether files of markup and data are taken too: HTML, JSON, YAML, Markdown, reStructuredText, Graphviz, OWL."""
     permissive_only: bool = False
     """Whether files go that are under no permissive licence, or under none that is known."""
     header: Literal["path"] | None = None
@@ -88,7 +90,7 @@ def ruled_out(name: str, bytes: int, settings: CodeSettings) -> Rule | None:
     folders = {part.lower() for part in path.parts[1:-1]}
     if folders & _VENDORED:
         return ("vendored",)
-    if not languages.may_be_source(path.name):
+    if not languages.may_be_source(path.name, settings.data):
         return ("not_source",)
     if not settings.tests and (folders & _TESTS or _TEST_FILE.search(path.stem.lower())):
         return ("tests",)
@@ -173,7 +175,7 @@ def _read(rows: Rows, item: Item, data: bytes, settings: CodeSettings) -> None:
         rows.remove("binary", id=id)
         return
     text, encoding = _decode(data, PurePosixPath(item.path).suffix)
-    language = languages.language_of(item.path, text)
+    language = languages.language_of(item.path, text, settings.data)
     license = licenses.in_header(text) or item.license
     if language is None:
         rows.remove("not_source", id=id)

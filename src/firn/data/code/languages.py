@@ -29,6 +29,13 @@ NAMES = {
     "Vagrantfile": "Ruby", "makefile": "Makefile", "meson.build": "Meson",
 }  # fmt: skip
 
+#: Suffix -> language of markup and data, which are taken where a recipe asks for them.
+DATA = {
+    "dot": "Graphviz (DOT)", "gv": "Graphviz (DOT)", "htm": "HTML", "html": "HTML", "json": "JSON",
+    "markdown": "Markdown", "md": "Markdown", "owl": "Web Ontology Language", "rst": "reStructuredText",
+    "yaml": "YAML", "yml": "YAML",
+}  # fmt: skip
+
 # Program in a file's first line -> language.
 _PROGRAMS = {
     "awk": "Awk", "bash": "Shell", "dash": "Shell", "gawk": "Awk", "groovy": "Groovy", "julia": "Julia", "ksh": "Shell",
@@ -78,25 +85,26 @@ _AMBIGUOUS: dict[str, tuple[tuple[str | None, re.Pattern[str]], ...]] = {
 _HEAD = 32 << 10  # characters that are looked at
 
 
-def by_name(name: str) -> str | None:
-    """The language that a file's name stands for; None where it stands for none."""
+def by_name(name: str, data: bool = False) -> str | None:
+    """The language that a file's name stands for; None where it stands for none. data: one of markup or data counts."""
     path = PurePosixPath(name)
-    return NAMES.get(path.name) or LANGUAGES.get(path.suffix[1:].lower())
+    suffix = path.suffix[1:].lower()
+    return NAMES.get(path.name) or LANGUAGES.get(suffix) or (DATA.get(suffix) if data else None)
 
 
-def may_be_source(name: str) -> bool:
+def may_be_source(name: str, data: bool = False) -> bool:
     """Whether the file must be opened to know whether it is one: by its name it is, or has no suffix."""
-    return by_name(name) is not None or not PurePosixPath(name).suffix
+    return by_name(name, data) is not None or not PurePosixPath(name).suffix
 
 
-def language_of(name: str, text: str) -> str | None:
-    """The language of a source file; None where it is none.
+def language_of(name: str, text: str, data: bool = False) -> str | None:
+    """The language of a source file; None where it is none. data: a file of markup or data is one.
 
     By a name that stands for one; by the program that its first line names, where it has no suffix; and for suffixes
     that several languages use by what their lines begin with.
     """
     head = text[:_HEAD]
-    named = by_name(name)
+    named = by_name(name, data)
     if named is None:
         found = _SHEBANG.match(head) if not PurePosixPath(name).suffix else None
         return _PROGRAMS.get(found[1].lower()) if found else None
@@ -107,18 +115,23 @@ def language_of(name: str, text: str) -> str | None:
 
 
 #: Language -> what begins a comment, and what ends it.
-_SLASHES, _HASH, _DASHES = ("// ", ""), ("# ", ""), ("-- ", "")
+_TWO_SLASHES, _HASH, _DASHES = ("// ", ""), ("# ", ""), ("-- ", "")
+#: Languages in which a comment is // to the end of the line, or stands between /* and */.
+SLASHES = frozenset((
+    "C", "C++", "C#", "Cuda", "Dart", "GLSL", "Go", "Gradle", "Groovy", "Java", "JavaScript", "Kotlin", "Objective-C",
+    "OpenCL", "Protocol Buffer", "Rust", "Scala", "Solidity", "SuperCollider", "Swift", "SystemVerilog", "TypeScript",
+    "Verilog",
+))  # fmt: skip
 _COMMENTS = {
-    **dict.fromkeys(
-        ("C", "C++", "C#", "Cuda", "D", "Dart", "F#", "GLSL", "Go", "Gradle", "Groovy", "Idris", "Java", "JavaScript",
-         "Kotlin", "Objective-C", "OpenCL", "PHP", "Pascal", "Protocol Buffer", "Rust", "Scala", "Solidity",
-         "SuperCollider", "Swift", "SystemVerilog", "TypeScript", "Verilog", "Zig"), _SLASHES),
+    **dict.fromkeys((*sorted(SLASHES), "D", "F#", "Graphviz (DOT)", "Idris", "JSON", "PHP", "Pascal", "Zig"),
+                    _TWO_SLASHES),
+    **dict.fromkeys(("HTML", "Markdown", "Vue", "Web Ontology Language"), ("<!-- ", " -->")),
     **dict.fromkeys(("Ada", "Agda", "Elm", "Haskell", "Lean", "Lua", "SQL", "VHDL"), _DASHES),
     **dict.fromkeys(("Assembly", "Clojure", "Common Lisp", "Emacs Lisp", "Racket", "Scheme"), ("; ", "")),
     **dict.fromkeys(("Erlang", "MATLAB", "Mercury", "Prolog", "TeX"), ("% ", "")),
     **dict.fromkeys(("Mathematica", "OCaml", "Rocq Prover"), ("(* ", " *)")),
     "Batchfile": ("REM ", ""), "CSS": ("/* ", " */"), "Fortran": ("! ", ""), "Vim Script": ('" ', ""),
-    "Visual Basic": ("' ", ""), "Vue": ("<!-- ", " -->"), "Forth": ("\\ ", ""),
+    "Visual Basic": ("' ", ""), "Forth": ("\\ ", ""), "reStructuredText": (".. ", ""),
 }  # fmt: skip
 
 
