@@ -60,6 +60,7 @@ def loss_of(corpus: Corpus, matrices: Matrices, rate: float, width: int, steps: 
         head_lr=other,
         vector_lr=other,
         beta1=0.9,
+        clip=1.0,
     )
     schedule = ScheduleSettings(warmup=steps // 20, decay=0.5)
     settings = TrainSettings(steps=steps, window=WINDOW, batch=16, optimizer=optimizer, schedule=schedule)
