@@ -17,6 +17,7 @@ from firn.core.store import Store
 from firn.model.transformer import Transformer
 from firn.run import pipeline, planning
 from firn.run.folder import RunFolder
+from firn.run.lookahead import Lookahead
 from firn.run.planning import disk_needed, plan
 from firn.run.recipe import Recipe, load
 
@@ -172,3 +173,8 @@ def test_a_plan_computes_on_threads_as_it_found_them(tiny: Any) -> None:
     before = torch.get_num_threads()
     plan(recipe(tiny, "train.steps=7", "model.width=48"), tiny.runs)
     assert torch.get_num_threads() == before
+
+
+def test_looking_ahead_makes_nothing_ready(tmp_path: Path) -> None:
+    engine = Lookahead(Store(tmp_path), 1, "all")
+    engine.ready(lambda workers, note: pytest.fail("kernels would be compiled for a plan"))

@@ -53,7 +53,7 @@ def collect(recipe: Recipe, engine: LocalEngine, kernels: Collection[ahead.Work]
     tasks = {name: read.tasks(name, recipe.raw_source(name), recipe.extract, engine) for name in recipe.sources}
     together = [task for name in tasks for task in tasks[name]]
     html: list[ahead.Work] = ["html"] if any(getattr(task.settings, "extract", None) for task in together) else []
-    ahead.compile_ahead([*html, *kernels], engine.workers, engine.progress.note)
+    engine.ready(partial(ahead.compile_ahead, [*html, *kernels]))
     found = iter(engine.run(together))
     return {name: {"read": list(islice(found, len(tasks[name])))} for name in tasks}
 

@@ -47,6 +47,9 @@ class Lookahead(LocalEngine):
         self.stages: dict[str, StageForecast] = {}
         self._known: dict[str, list[Manifest]] = {}
 
+    def ready(self, step: Callable[[int, Callable[[str], None]], None]) -> None:
+        """Nothing is made, so that nothing needs to be made ready."""
+
     def run(self, tasks: Sequence[Task]) -> list[Manifest]:
         """A manifest for every task."""
         found = self.find(tasks)
