@@ -185,6 +185,21 @@ def median(values: list[int]) -> float:
     return 0 if not ordered else ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2
 
 
+def stop_fraction(text: str, stop: tuple[str, ...]) -> float:
+    """Words within a stop word / words. A stop word is its first token, or all where every letter is a word."""
+    everything = tokens(text.lower())
+    runs = [tokens(word) if kind(word[0]) == "i" else tokens(word)[:1] for word in stop]
+    within = {
+        at
+        for run in runs
+        for first in range(len(everything))
+        if everything[first : first + len(run)] == run
+        for at in range(first, first + len(run))
+    }
+    words = [at for at, token in enumerate(everything) if is_word(token)]
+    return len(within.intersection(words)) / len(words) if words else 0.0
+
+
 def signals(text: str) -> dict[str, float]:
     """Every signal of a text, but for those that need to know more than the text."""
     return {**base(text), **more(text)}

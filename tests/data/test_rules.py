@@ -234,6 +234,16 @@ def test_limits_by_language(tmp_path: Path) -> None:
     assert set(bounds["language.accepted"].among or ()) == rules.measure.stop_words.keys()
 
 
+def test_stop_words_alone_go_with_any_preset(tmp_path: Path) -> None:
+    bound = {"rule": "stop", "signal": "page/stop_words.fraction", "at_least": 0.06, "source": "me"}
+    steps = [{"point": "page", "families": ["stop_words", "words"]}]
+    rules = load(written(tmp_path, languages="stop_words", steps=steps, bounds=[bound]))
+    assert "page/stop_words.fraction" in rules.measure.columns
+    assert {"the", "of"} < set(rules.measure.stop_words["en"]) == set(rules.measure.stop_words["eng_Latn"])
+    others = {code: words for code, words in rules.measure.stop_words.items() if code not in ("en", "eng_Latn")}
+    assert others == load("fineweb2").measure.stop_words
+
+
 def test_a_number_holds_for_all_languages_and_numbers_by_language_for_those() -> None:
     plain = RulesSettings(preset="fineweb2", bounds={"gopher.min_mean_word_length": 2})
     some = RulesSettings(preset="fineweb2", bounds={"gopher.min_mean_word_length": {"de": 4.0}})
@@ -276,12 +286,13 @@ def test_a_recipe_asks_for_edits_of_its_own() -> None:
     assert fingerprint(rules.measure) != fingerprint(RulesSettings(preset="gopher").measure)
 
 
-def test_the_preset_in_the_guide_loads(tmp_path: Path) -> None:
+def test_the_presets_in_the_guide_load(tmp_path: Path) -> None:
     guide = Path(__file__).parents[2] / "docs" / "rules.md"
     blocks = guide.read_text(encoding="utf-8").split("```yaml\n")[1:]
-    preset = next(block for block in blocks if block.startswith("about:")).partition("```")[0]
-    (tmp_path / "ours.yaml").write_text(preset)
-    assert len(load(str(tmp_path / "ours.yaml")).measure.edits) == 3
+    presets = [block.partition("```")[0] for block in blocks if block.startswith("about:")]
+    for preset, edits in zip(presets, (0, 3), strict=True):
+        (tmp_path / "ours.yaml").write_text(preset)
+        assert len(load(str(tmp_path / "ours.yaml")).measure.edits) == edits
     recipe = yaml.load(blocks[0].partition("```")[0], yaml.BaseLoader)["sources"]["web"]["rules"]
     assert RulesSettings(**recipe).filter.bounds
 

@@ -226,6 +226,28 @@ def test_stop_words_of_the_language() -> None:
     assert distinct("강물은 바다로 흐른다", "~은", "~로", "~를", "은") == 2
 
 
+def test_the_share_of_stop_words() -> None:
+    def fraction(text: str, *words: str) -> float:
+        return measured(text, ("stop_words",), Context(stop_words=words))["stop_words.fraction"]
+
+    assert fraction("The cat and THE dog, then.", "the", "and") == 3 / 6
+    assert fraction("L'homme et la femme", "l'", "la", "le", "et") == 3 / 5
+    assert fraction("Über allem, über dir.", "über") == 2 / 4
+    assert fraction("这是一本书", "是", "的", "一") == 2 / 5
+    assert fraction("これから、それからも", "から", "か") == 4 / 9  # each word once
+    assert fraction("นี่เป็นภาษา", "เป็น", "ที่") == 3 / 8
+    assert fraction("강물은 바다로", "~은", "~로") == 0  # endings are no words
+    assert fraction("no list") == fraction("", "the") == fraction("...", "the") == 0
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(TEXTS)
+def test_the_share_of_stop_words_on_random_text(text: str) -> None:
+    stop = ("the", "of", "don't", "word", "ß", "中文", "é", "한국어")
+    found = measured(text, ("stop_words",), Context(stop_words=stop))["stop_words.fraction"]
+    assert found == pytest.approx(plain.stop_fraction(text, stop), abs=1e-9)
+
+
 def test_the_share_of_what_was_cut() -> None:
     context = Context(original=utf8("one two three four"))
     assert measured("one two", ("cuts",), context)["cuts.spaced_words.fraction"] == 0.5

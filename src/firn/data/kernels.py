@@ -131,6 +131,10 @@ def _measures(family: str) -> Callable[[View, NDArray[np.float64]], None]:
         from firn.data import paragraphs
 
         return paragraphs.measure
+    if family == "stop_words":
+        from firn.data import stop_words
+
+        return stop_words.measure
     if family == "listed_words":
         from firn.data import word_lists
 

@@ -45,6 +45,7 @@ Family = Literal[
     "code",
     "source_files",
     "cuts",
+    "stop_words",
     "listed_words",
     "encoding",
     "languages",
@@ -110,7 +111,7 @@ class MeasureSettings(Settings):
     language_model: bool = False
     """The language is told by a fastText model that the task is given, in place of lid.176."""
     stop_words: dict[str, tuple[str, ...]] = {}
-    """Language -> words that a text in it is full of, for `stop_words.distinct`."""
+    """Language -> words that a text in it is full of, for `stop_words.distinct` and `stop_words.fraction`."""
     word_lists: tuple[str, ...] = ()
     """Languages for which the task is given a list of words, for `listed_words.count`."""
     url: UrlSettings | None = None

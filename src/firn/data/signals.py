@@ -155,6 +155,11 @@ FAMILIES: dict[str, dict[str, str]] = {
     "cuts": {
         "cuts.spaced_words.fraction": "1 - spaced words here / spaced words of the document's text before any edit",
     },
+    "stop_words": {
+        "stop_words.fraction": "words that are stop words of the document's language, in lower case / words; as"
+        " stop_words.distinct takes them, but in scripts without spaces as runs of words, and none after ~; 0 without a"
+        " list",
+    },
     "listed_words": {
         "listed_words.count": "how often words and phrases of the list for the document's language occur, in lower case"
         " (see `word_lists`); 0 for a language without a list",
