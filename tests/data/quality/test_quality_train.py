@@ -184,13 +184,35 @@ def test_documents_of_every_kind_of_file(tmp_path: Path) -> None:
         ("a.jsonl", b"[" * 100_000, "cannot be read"),
         ("a.jsonl.gz", b"\x1f\x8b cut off", "cannot be read"),
         ("a.parquet", b"PAR1 of course", "cannot be read"),
-        ("a.pdf", b"%PDF", "not known what"),
+        ("a.pdf", b"%PDF", r"a\.pdf: holds no file of documents"),
+        ("LICENSE", b"Anyone may", "holds no file of documents"),
     ],
 )
 def test_files_that_hold_no_documents(tmp_path: Path, name: str, content: bytes, problem: str) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match=problem):
         list(documents([str(tmp_path / name)]))
+
+
+def test_files_of_other_kinds_in_a_folder_are_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "more").mkdir()
+    for name in ("LICENSE", "README", "README.rst", "more/b.pdf", "more/table.csv", "more/page.html"):
+        (tmp_path / name).write_text("no document")
+    (tmp_path / "more" / "a.jsonl").write_text('{"text": "one"}\n')
+    (tmp_path / "README.md").write_text("two")  # Markdown is a document, whatever its name
+    (tmp_path / "more" / "c.txt").write_text("three")
+    assert {document.text for document in documents([str(tmp_path)])} == {b"one", b"two", b"three"}
+    assert {document.text for document in documents([str(tmp_path / "more" / "*")])} == {b"one", b"three"}
+
+
+def test_a_path_under_which_nothing_is_left_is_refused_and_named(tmp_path: Path) -> None:
+    for name in ("good.txt", "other/LICENSE", "other/b.pdf"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("text")
+    for path in ("other", "other/*", "other/LICENSE"):
+        with pytest.raises(InputError, match="holds no file of documents") as caught:
+            list(documents([str(tmp_path / "good.txt"), str(tmp_path / path)]))
+        assert str(tmp_path / path) in str(caught.value)
 
 
 @given(st.lists(st.text("ab", max_size=4)), st.integers(1, 5), st.randoms())

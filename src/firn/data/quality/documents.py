@@ -38,20 +38,34 @@ def documents(paths: Sequence[str], *, text: str = "text", label: str | None = N
     """The documents of files, folders or patterns, local or fsspec URLs.
 
     JSON lines (.jsonl, .ndjson, .json), gzipped or not, and Parquet (firn's own shards too) have a document in each
-    row, in the field `text`; a file of text or Markdown is one. label: field that says what a row is.
-    Raises InputError for a file of another kind, one that cannot be read, and a row without those fields.
+    row, in the field `text`; a file of text or Markdown is one. What else lies in folders or matches a pattern (README,
+    LICENSE) is passed over. label: field that says what a row is.
+    Raises InputError for a path without such files, one that cannot be read, and a row without those fields.
     """
-    for found in {found.path: found for path in paths for found in files_of(path)}.values():
-        kind = "parquet" if found.name.endswith(".parquet") else kind_of(found.name)
-        if kind not in ("parquet", "jsonl", "text", "markdown"):
-            mend = "give .jsonl, .jsonl.gz, .parquet, .txt or .md"
-            raise InputError("it is not known what such a file holds", where=found.path, mend=mend)
+    for found, kind in _files(paths):
         try:
             with External(found.path, found.name, "", found.bytes).stream() as raw:
                 yield from _rows(raw, kind, found, text, label)
         except (OSError, EOFError, zlib.error, ValueError, RecursionError, pa.ArrowException) as error:
             problem = f"cannot be read: {str(error)[:200]}"
             raise InputError(problem, where=found.path, mend="check the file") from error
+
+
+def _files(paths: Sequence[str]) -> list[tuple[Found, str]]:
+    """The files of documents under the paths, each once, with what they hold."""
+    chosen: dict[str, tuple[Found, str]] = {}
+    for path in paths:
+        files = [(file, kind) for file in files_of(path) if (kind := _kind(file.name))]
+        if not files:
+            mend = "give .jsonl, .jsonl.gz, .parquet, .txt or .md, or a folder that holds some"
+            raise InputError("holds no file of documents", where=path, mend=mend)
+        chosen.update((file.path, (file, kind)) for file, kind in files)
+    return list(chosen.values())
+
+
+def _kind(name: str) -> str | None:
+    kind = "parquet" if name.endswith(".parquet") else kind_of(name)
+    return kind if kind in ("parquet", "jsonl", "text", "markdown") else None
 
 
 def _rows(raw: BinaryIO, kind: str, found: Found, text: str, label: str | None) -> Iterator[Document]:
