@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from firn.data.warc import Record, records
 
 sys.path.insert(0, str(Path(__file__).parent))
-from warcs import http, members
+from warcs import damage, http, members
 
 WANTED = {"response", "resource", "conversion"}
 ABOUT = b"1 0 Test\nURL IP-address Archive-date Content-type Archive-length\n"
@@ -93,15 +93,8 @@ def test_damage_costs_the_record_it_is_in_and_no_other(pack: Callable[..., bytes
 def test_any_damage_is_survived(chance: random.Random, is_gzip: bool, where: int, kind: str) -> None:
     pack = members if is_gzip else plain
     packed = [pack(FIRST), *(pack(record(str(i), http(chance.randbytes(chance.randint(0, 300))))) for i in range(4))]
-    damaged = bytearray(packed[where])
-    at = chance.randrange(len(damaged))
-    if kind == "flip":
-        damaged[at] ^= 1 << chance.randrange(8)
-    elif kind == "cut":
-        del damaged[at:]
-    else:
-        damaged[at:at] = chance.randbytes(10)
-    data = b"".join([*packed[:where], bytes(damaged), *packed[where + 1 :]])
+    damaged = damage(packed[where], chance, kind)
+    data = b"".join([*packed[:where], damaged, *packed[where + 1 :]])
     found = read(data)
     assert found
     assert all(0 <= r.offset <= r.end <= len(data) for r in found if r.offset is not None and r.end is not None)
@@ -154,15 +147,8 @@ def test_damage_in_a_file_compressed_as_a_whole_costs_what_it_touches(
     ends = [0, *itertools.accumulate(map(len, parts))]
     cuts = [0, *sorted(chance.sample(range(ends[1] + 100, ends[-1]), 7)), ends[-1]]
     packed = [gzip.compress(plain(*parts)[a:b]) for a, b in itertools.pairwise(cuts)]
-    damaged = bytearray(packed[where])
-    at = chance.randrange(len(damaged))
-    if kind == "flip":
-        damaged[at] ^= 1 << chance.randrange(8)
-    elif kind == "cut":
-        del damaged[at:]
-    else:
-        damaged[at : at + 50] = bytes(len(damaged[at : at + 50]))
-    found = read(b"".join([*packed[:where], bytes(damaged), *packed[where + 1 :]]))
+    damaged = damage(packed[where], chance, kind)
+    found = read(b"".join([*packed[:where], damaged, *packed[where + 1 :]]))
     whole = [str(i) for i in range(10) if ends[i + 2] <= cuts[where] or ends[i + 1] >= cuts[where + 1]]
     assert [name for name in names(found) if name in whole] == whole
     assert names(found) == sorted(set(names(found)), key=int)

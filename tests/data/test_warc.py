@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from firn.data.warc import MAX_BROKEN, Record, records
 
 sys.path.insert(0, str(Path(__file__).parent))
-from warcs import http, members, record
+from warcs import damage, http, members, record
 
 WANTED = {"response", "resource", "conversion"}
 
@@ -134,15 +134,8 @@ def test_damage_costs_the_record_it_is_in_and_no_other() -> None:
 def test_any_damage_is_survived(chance: random.Random, is_gzip: bool, where: int, kind: str) -> None:
     pack = members if is_gzip else (lambda *r: b"".join(r))
     packed = [pack(record(str(i), http(chance.randbytes(chance.randint(0, 300))))) for i in range(5)]
-    damaged = bytearray(packed[where])
-    at = chance.randrange(len(damaged))
-    if kind == "flip":
-        damaged[at] ^= 1 << chance.randrange(8)
-    elif kind == "cut":
-        del damaged[at:]
-    else:
-        damaged[at:at] = chance.randbytes(10)
-    data = b"".join([*packed[:where], bytes(damaged), *packed[where + 1 :]])
+    damaged = damage(packed[where], chance, kind)
+    data = b"".join([*packed[:where], damaged, *packed[where + 1 :]])
     found = read(data)
     assert all(0 <= r.offset <= r.end <= len(data) for r in found if r.offset is not None and r.end is not None)
     lost = {str(i) for i in range(5) if i != where} - set(names(found))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import random
 
 import xxhash
 
@@ -55,3 +56,18 @@ def lz4(data: bytes) -> bytes:
     stored = b"".join((len(block) | 1 << 31).to_bytes(4, "little") + block for block in blocks)
     ends = bytes(4) + xxhash.xxh32(data).intdigest().to_bytes(4, "little")
     return b"\x04\x22\x4d\x18" + about + bytes([xxhash.xxh32(about).intdigest() >> 8 & 255]) + stored + ends
+
+
+def damage(data: bytes, chance: random.Random, kind: str) -> bytes:
+    """The bytes with one bit flipped (`flip`), cut off (`cut`), ten more (`insert`) or fifty zeroed, at some place."""
+    damaged = bytearray(data)
+    at = chance.randrange(len(damaged))
+    if kind == "flip":
+        damaged[at] ^= 1 << chance.randrange(8)
+    elif kind == "cut":
+        del damaged[at:]
+    elif kind == "insert":
+        damaged[at:at] = chance.randbytes(10)
+    else:
+        damaged[at : at + 50] = bytes(len(damaged[at : at + 50]))
+    return bytes(damaged)

@@ -16,19 +16,10 @@ from firn.data.characters import ALONE, DIGIT, LETTER
 from firn.data.compiled import kernel
 from firn.data.kernels import View
 from firn.data.kernels_repeats import ratio
+from firn.data.word_lists import NGRAM, phrase_hash
 from firn.data.words import mix
 
-_NGRAM = np.uint64(0x9E3779B97F4A7C15)
 _HASHES, _KINDS = types.uint64[::1], types.uint16[::1]
-
-
-@kernel(_HASHES)
-def _run(tokens: NDArray[np.uint64]) -> np.uint64:
-    """The hash of a run of tokens, as `_fraction` makes it."""
-    rolling = np.uint64(0)
-    for token in tokens:
-        rolling = mix(rolling * _NGRAM + token)
-    return rolling
 
 
 @kernel(_HASHES, _KINDS, _HASHES, types.int64)
@@ -38,7 +29,7 @@ def _fraction(hashes: NDArray[np.uint64], kinds: NDArray[np.uint16], stop: NDArr
     for first in range(hashes.size):
         rolling = np.uint64(0)
         for token in range(first, min(first + longest, hashes.size)):
-            rolling = mix(rolling * _NGRAM + hashes[token])
+            rolling = mix(rolling * NGRAM + hashes[token])
             at = np.searchsorted(stop, rolling)
             if at < stop.size and stop[at] == rolling:
                 end = max(end, token + 1)
@@ -58,7 +49,7 @@ def _runs(words: tuple[str, ...]) -> tuple[NDArray[np.uint64], int]:
             continue
         if not view.classes[0] & ALONE:
             tokens = tokens[:1]  # l' is l before a word
-        hashes.add(int(_run(tokens)))
+        hashes.add(int(phrase_hash(tokens)))
         longest = max(longest, tokens.size)
     return np.array(sorted(hashes), np.uint64), longest
 

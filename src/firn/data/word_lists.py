@@ -19,7 +19,8 @@ from firn.data.compiled import kernel
 from firn.data.kernels import View
 from firn.data.words import mix
 
-_NGRAM = np.uint64(0x9E3779B97F4A7C15)
+#: What a rolling hash of tokens is multiplied with.
+NGRAM = np.uint64(0x9E3779B97F4A7C15)
 _LONGEST = 16  # tokens of a phrase at most
 _BYTES = 1024  # of a line at most
 _HASHES = types.uint64[::1]
@@ -32,7 +33,7 @@ def _count(tokens: NDArray[np.uint64], phrases: NDArray[np.uint64], longest: int
     for first in range(tokens.size):
         rolling = np.uint64(0)
         for token in range(first, min(first + longest, tokens.size)):
-            rolling = mix(rolling * _NGRAM + tokens[token])
+            rolling = mix(rolling * NGRAM + tokens[token])
             at = np.searchsorted(phrases, rolling)
             if at < phrases.size and phrases[at] == rolling:
                 found += 1
@@ -40,11 +41,11 @@ def _count(tokens: NDArray[np.uint64], phrases: NDArray[np.uint64], longest: int
 
 
 @kernel(_HASHES)
-def _phrase(tokens: NDArray[np.uint64]) -> np.uint64:
-    """The hash of a run of tokens, as `_count` makes it."""
+def phrase_hash(tokens: NDArray[np.uint64]) -> np.uint64:
+    """The hash of a run of tokens, as kernels make it that look for runs: uint64 [tokens] to one."""
     rolling = np.uint64(0)
     for token in tokens:
-        rolling = mix(rolling * _NGRAM + token)
+        rolling = mix(rolling * NGRAM + token)
     return rolling
 
 
@@ -60,7 +61,7 @@ class WordList:
             if phrase and all(table[min(ord(c), characters.SIZE - 1)] & ALONE for c in phrase):
                 anywhere.add(phrase.encode())
             elif 0 < tokens.size <= _LONGEST:
-                hashes.add(int(_phrase(tokens)))
+                hashes.add(int(phrase_hash(tokens)))
                 self._longest = max(self._longest, tokens.size)
         self._hashes = np.array(sorted(hashes), np.uint64)
         self._anywhere = sorted(anywhere)
