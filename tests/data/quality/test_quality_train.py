@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import json
+import lzma
 import struct
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -172,6 +175,64 @@ def test_documents_of_every_kind_of_file(tmp_path: Path) -> None:
     ]  # fmt: skip
     [labelled] = documents([str(tmp_path / "b.jsonl")], label="meta.grade")
     assert labelled.label == "3"
+
+
+PACKERS: dict[str, Callable[[bytes], bytes]] = {
+    "gz": gzip.compress,
+    "bz2": bz2.compress,
+    "xz": lzma.compress,
+    "zst": lambda data: pa.Codec("zstd").compress(data, asbytes=True),
+}
+
+
+@pytest.mark.parametrize("suffix", PACKERS)
+def test_files_are_read_however_they_are_compressed(tmp_path: Path, suffix: str) -> None:
+    pack = PACKERS[suffix]
+    (tmp_path / f"a.jsonl.{suffix}").write_bytes(pack(b'{"text": "one"}\n') + pack(b'{"text": "two"}\n'))
+    (tmp_path / f"b.txt.{suffix.upper()}").write_bytes(pack(b"three"))
+    (tmp_path / f"c.md.{suffix}").write_bytes(pack(b"four"))
+    (tmp_path / f"d.parquet.{suffix}").write_bytes(pack(b"PAR1"))  # read from its end, so passed over
+    assert [document.text for document in documents([str(tmp_path)])] == [b"one", b"two", b"three", b"four"]
+
+
+@pytest.mark.parametrize("suffix", PACKERS)
+@pytest.mark.parametrize("kind", ["jsonl", "txt"])
+def test_a_compressed_file_that_is_cut_off_is_named(tmp_path: Path, kind: str, suffix: str) -> None:
+    lines = b"".join(json.dumps({"text": text(True, number)}).encode() + b"\n" for number in range(50))
+    path = tmp_path / f"a.{kind}.{suffix}"
+    path.write_bytes(PACKERS[suffix](lines)[:-20])
+    with pytest.raises(InputError, match=r"cannot be read: .+ is damaged") as caught:
+        list(documents([str(tmp_path)]))
+    assert str(path) in str(caught.value)
+
+
+def test_bombs_are_given_up_in_bounded_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("firn.data.compressed.FREE", 1 << 20)
+    (tmp_path / "a.jsonl.zst").write_bytes(PACKERS["zst"](b"\n" * (64 << 20)))
+    with pytest.raises(InputError, match="unpacks to more than"):
+        list(documents([str(tmp_path / "a.jsonl.zst")]))
+    monkeypatch.setattr("firn.data.tables.FREE", 1 << 20)
+    table = pa.table({"text": pa.array(["x" * 100_000] * 2000)})
+    pq.write_table(table, tmp_path / "b.parquet", compression="zstd")
+    with pytest.raises(InputError, match="cannot be read"):
+        list(documents([str(tmp_path / "b.parquet")]))
+    (tmp_path / "c.jsonl").write_bytes(b'{"text": "x", "more": [' + b"[]," * (3 << 20) + b"0]}\n")
+    with pytest.raises(InputError, match="over the limit"):
+        list(documents([str(tmp_path / "c.jsonl")]))
+
+
+def test_symbolic_links_lead_nowhere_but_where_a_path_names_them(tmp_path: Path) -> None:
+    for name in ("inside/a.txt", "outside/secret.txt"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text(name)
+    inside = tmp_path / "inside"
+    (inside / "b.txt").symlink_to(tmp_path / "outside" / "secret.txt")
+    (inside / "more").symlink_to(tmp_path / "outside")
+    for path in (inside, inside / "*.txt", inside / "**"):
+        assert [document.text for document in documents([str(path)])] == [b"inside/a.txt"]
+    assert [document.text for document in documents([str(inside / "b.txt")])] == [b"outside/secret.txt"]
+    with pytest.raises(InputError, match="links are not followed"):
+        list(documents([str(inside / "b*")]))
 
 
 @pytest.mark.parametrize(

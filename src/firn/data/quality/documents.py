@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import gzip
 import heapq
 import json
-import zlib
 from collections.abc import Iterator, Sequence
-from typing import Any, BinaryIO, NamedTuple, cast
-
-import pyarrow as pa
-import pyarrow.parquet as pq
+from typing import Any, BinaryIO, NamedTuple
 
 from firn.core.errors import InputError
 from firn.core.hashing import hash64
 from firn.core.inputs import External
+from firn.data import tables
+from firn.data.compressed import Damaged, opened
 from firn.data.raw import host_of
-from firn.data.sources.files import kind_of
+from firn.data.sources.files import kind_of, too_dense
 from firn.data.sources.listing import Found, files_of
 
 # Longest line, and longest file that is one document; of a document only its first bytes are looked at.
@@ -37,17 +34,18 @@ class Document(NamedTuple):
 def documents(paths: Sequence[str], *, text: str = "text", label: str | None = None) -> Iterator[Document]:
     """The documents of files, folders or patterns, local or fsspec URLs.
 
-    JSON lines (.jsonl, .ndjson, .json), gzipped or not, and Parquet (firn's own shards too) have a document in each
-    row, in the field `text`; a file of text or Markdown is one. What else lies in folders or matches a pattern (README,
-    LICENSE) is passed over. label: field that says what a row is.
+    JSON lines (.jsonl, .ndjson, .json) and Parquet (firn's own shards too) have a document in each row, in the field
+    `text`; a file of text or Markdown is one. All but Parquet may be compressed: .gz, .bz2, .xz, .zst. What else lies
+    in folders or matches a pattern (README, LICENSE, symbolic links) is passed over. label: field that says what a row
+    is.
     Raises InputError for a path without such files, one that cannot be read, and a row without those fields.
     """
     for found, kind in _files(paths):
         try:
             with External(found.path, found.name, "", found.bytes).stream() as raw:
                 yield from _rows(raw, kind, found, text, label)
-        except (OSError, EOFError, zlib.error, ValueError, RecursionError, pa.ArrowException) as error:
-            problem = f"cannot be read: {str(error)[:200]}"
+        except (OSError, Damaged, ValueError, RecursionError) as error:
+            problem = f"cannot be read: {str(error)[:400]}"
             raise InputError(problem, where=found.path, mend="check the file") from error
 
 
@@ -55,25 +53,25 @@ def _files(paths: Sequence[str]) -> list[tuple[Found, str]]:
     """The files of documents under the paths, each once, with what they hold."""
     chosen: dict[str, tuple[Found, str]] = {}
     for path in paths:
-        files = [(file, kind) for file in files_of(path) if (kind := _kind(file.name))]
+        files = [(file, kind) for file in files_of(path) if not file.link and (kind := _kind(file.name))]
         if not files:
-            mend = "give .jsonl, .jsonl.gz, .parquet, .txt or .md, or a folder that holds some"
+            mend = "give .jsonl, .jsonl.zst, .parquet, .txt or .md, or a folder that holds some; links are not followed"
             raise InputError("holds no file of documents", where=path, mend=mend)
         chosen.update((file.path, (file, kind)) for file, kind in files)
     return list(chosen.values())
 
 
 def _kind(name: str) -> str | None:
-    kind = "parquet" if name.endswith(".parquet") else kind_of(name)
+    kind = "parquet" if name.lower().endswith(".parquet") else kind_of(name)
     return kind if kind in ("parquet", "jsonl", "text", "markdown") else None
 
 
 def _rows(raw: BinaryIO, kind: str, found: Found, text: str, label: str | None) -> Iterator[Document]:
-    opened = cast(BinaryIO, gzip.GzipFile(fileobj=raw)) if found.name.lower().endswith(".gz") else raw
+    stream = opened(raw, found.name)
     if kind in ("text", "markdown"):
-        yield Document(opened.read(_MAX_BYTES).decode("utf-8", "replace").encode(), None)
+        yield Document(stream.read(_MAX_BYTES).decode("utf-8", "replace").encode(), None)
         return
-    for number, row in enumerate(_parquet(opened, text, label) if kind == "parquet" else _lines(opened), 1):
+    for number, row in enumerate(_parquet(stream, text, label) if kind == "parquet" else _lines(stream), 1):
         value, given = _value(row, text), _value(row, label) if label else None
         for field, missing in ((text, not isinstance(value, str)), (label, label and given is None)):
             if missing:
@@ -89,15 +87,20 @@ def _lines(stream: BinaryIO) -> Iterator[Any]:
     while line := stream.readline(_MAX_BYTES):
         if len(line) == _MAX_BYTES:
             raise ValueError(f"a line is longer than {_MAX_BYTES >> 20} MiB")
+        if problem := too_dense(line):
+            raise ValueError(problem)
         if line.strip():
             yield json.loads(line)
 
 
 def _parquet(stream: BinaryIO, text: str, label: str | None) -> Iterator[Any]:
-    file = pq.ParquetFile(stream)
-    columns = [name for name in (text, label, "group", "url") if name in file.schema_arrow.names]
-    for batch in file.iter_batches(1024, columns=columns, use_threads=False):
-        yield from batch.to_pylist()
+    def choose(columns: Sequence[str]) -> list[str]:
+        return [name for name in columns if name in (text, label, "group", "url")]
+
+    for row in tables.rows(stream, "parquet", choose, _MAX_BYTES, None):
+        if isinstance(row, tables.Unread):
+            raise ValueError(row.error or f"a row is larger than {_MAX_BYTES >> 20} MiB")
+        yield row
 
 
 def _value(row: Any, field: str | None) -> Any:

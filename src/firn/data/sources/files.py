@@ -258,11 +258,18 @@ def _bounded(stream: BinaryIO, limit: int) -> Iterator[bytes | None]:
             pass
 
 
-def _line(rows: Rows, name: str, number: int, line: bytes, fields: Fields, settings: FilesSettings) -> None:
-    """End the row of a line."""
+def too_dense(line: bytes) -> str | None:
+    """What is wrong with a line that is not to be parsed, since it holds too many values; None where nothing is."""
     if len(line) > _LARGE and (inner := line.count(b"{") + line.count(b"[")) > _VALUES:
         # Each is some 300 bytes of Python's: more than all text of a line may take.
-        rows.fail(f"line {number}: {inner:,} objects and lists in one record, over the limit of {_VALUES:,}")
+        return f"{inner:,} objects and lists in one record, over the limit of {_VALUES:,}"
+    return None
+
+
+def _line(rows: Rows, name: str, number: int, line: bytes, fields: Fields, settings: FilesSettings) -> None:
+    """End the row of a line."""
+    if problem := too_dense(line):
+        rows.fail(f"line {number}: {problem}")
         return
     try:
         record = json.loads(line)
