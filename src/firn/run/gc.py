@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,13 @@ from typing import Any
 from firn.core.gc import YOUNG_SECONDS, find_garbage, remove
 from firn.core.store import Store
 from firn.run.folder import RunFolder, every
+from firn.run.scratch import left_behind
 
 
 @dataclass(frozen=True)
 class Collected:
-    """What may go, or went, from one store. stages: stage -> (files, bytes). kept: why nothing of it was touched."""
+    """What may go, or went, from one store, or the folder that a killed `verify-resume` left. stages: stage -> (files,
+    bytes). kept: why nothing of it was touched."""
 
     store: str
     files: int
@@ -27,16 +30,19 @@ class Collected:
 
 
 def collect(runs: str | Path = "runs", *, dry_run: bool = False, young: float = YOUNG_SECONDS) -> list[Collected]:
-    """Take away, store by store, the shards that no run below `runs` keeps. dry_run: only say what would go.
+    """Take away what killed `verify-resume`s left below `runs` and, store by store, the shards that no run keeps.
+
+    dry_run: only say what would go.
 
     Files younger than `young` seconds stay, for a run may be writing them. A store outside `runs` may serve the runs of
     another folder: it is left alone. Trainings are never taken away.
     """
     home = Path(runs).resolve()
-    folders = [RunFolder.open(path) for path in every(runs)]
+    left = left_behind(runs)
+    collected = [_folder(path, dry_run) for path in left]
+    folders = [RunFolder.open(path) for path in every(runs) if path not in left]
     stores = {str(folder.state["store"]): folder.store for folder in folders}
     stores.setdefault(str(Path(runs) / "store"), Store(Path(runs) / "store"))
-    collected = []
     for name, store in sorted(stores.items()):
         if not store.files.is_local:
             collected.append(Collected(name, 0, 0, {}, "it is remote"))
@@ -52,6 +58,13 @@ def collect(runs: str | Path = "runs", *, dry_run: bool = False, young: float = 
             }
             collected.append(_collect(name, store, keep, dry_run, young))
     return collected
+
+
+def _folder(path: Path, dry_run: bool) -> Collected:
+    sizes = [file.lstat().st_size for file in path.rglob("*") if not file.is_dir()]
+    if not dry_run:
+        shutil.rmtree(path, ignore_errors=True)
+    return Collected(str(path), len(sizes), sum(sizes), {})
 
 
 def _collect(name: str, store: Store, keep: set[tuple[str, str]], dry_run: bool, young: float) -> Collected:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shutil
 import signal
-import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
@@ -27,6 +27,7 @@ from firn.run import graph, training
 from firn.run.folder import RunFolder
 from firn.run.partway import partway
 from firn.run.recipe import Recipe
+from firn.run.scratch import held, left_behind, scratch
 from firn.train.metrics import read_metrics
 from firn.train.runtime import Runtime
 from firn.train.stop import Stopped
@@ -65,9 +66,9 @@ def verify_resume(
 ) -> Verdict:
     """Take `steps` steps of the recipe's training in two ways and compare them.
 
-    All of it in a run folder of its own beside the recipe's, which is not touched, and taken away at the end. The
-    stages before training are run where the store has not what they make, which stays there. Raises RecipeError where
-    the recipe has too few steps, and what training raises.
+    All of it in a run folder of its own beside the recipe's, which is not touched, and taken away at the end; so are
+    those of earlier ones that were killed. The stages before training are run where the store has not what they make,
+    which stays there. Raises RecipeError where the recipe has too few steps, and what training raises.
     """
     steps = min(steps, recipe.train.steps)
     if steps < 2:
@@ -77,8 +78,11 @@ def verify_resume(
         update={"wandb": None, "trackio": None, "time_limit": None, "checkpoint_every": max(1, steps // 4), "keep": 2}
     )
     Path(runs).mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="verify-", dir=runs) as own:
-        run, half = Path(own), steps // 2
+    for folder in left_behind(runs):
+        progress.note(f"{'verify':<10}  takes away {folder}, which was killed")
+        shutil.rmtree(folder, ignore_errors=True)
+    with scratch(runs) as run:
+        half = steps // 2
         recipe = recipe.model_copy(update={"name": run.name, "watch": watch})
         with partway(recipe, runs, "cleaned", progress, workers) as part:
             documents = graph.documents(recipe, part.engine)
@@ -108,13 +112,14 @@ def _apart(
 
 
 def _train(recipe: Recipe, run: Path, into: Path, until: int, runtime: Runtime | None, kill: bool) -> None:
-    folder = RunFolder.open(run)
-    corpus, _, _ = training.opened(folder)
-    with suppress(Stopped):
-        training.train(recipe, folder, corpus, Progress("quiet"), into=into, runtime=runtime, until=until)
-    if kill:
-        _manifest(into, until).unlink()  # a kill while it is written leaves the checkpoint so
-        os.kill(os.getpid(), signal.SIGKILL)
+    with held(run):
+        folder = RunFolder.open(run)
+        corpus, _, _ = training.opened(folder)
+        with suppress(Stopped):
+            training.train(recipe, folder, corpus, Progress("quiet"), into=into, runtime=runtime, until=until)
+        if kill:
+            _manifest(into, until).unlink()  # a kill while it is written leaves the checkpoint so
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _checkpoint(folder: Path, step: int) -> Manifest:
