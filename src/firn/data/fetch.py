@@ -155,7 +155,7 @@ def _committed(name: str, commit: str, path: str, source: CodeSource) -> Raw:
     """A file as a commit of one of the source's repositories has it."""
     for given in source.paths:
         found = git.repository(os.path.expanduser(given)) if "://" not in given and given != "stdlib:" else None
-        if found is None or found.name != name:
+        if found is None or found.outside is not None or found.name != name:
             continue
         with git.opened(found, commit) as opened_, opened_.contents() as contents:
             for entry in opened_.entries(commit):

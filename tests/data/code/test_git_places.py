@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 import subprocess
 import sys
 from contextlib import suppress
@@ -21,6 +22,7 @@ from firn.data.sources import CodeSource
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from test_sources_code_packed import command, repository, run
 
+pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 Value = str | tuple[str, str] | None
 
 
@@ -163,30 +165,170 @@ def test_a_git_file_is_followed_within_the_folder(tmp_path: Path) -> None:
     assert [row["text"] for row in documents] == ["loose = 1\n"]
 
 
+def read_at(store: Path, root: Path, revision: str) -> str:
+    """What `main.py` says at a revision, as a document and as it is fetched again."""
+    documents, _ = run(store, root, revision=revision)
+    main = next(row for row in documents if json.loads(row["meta"])["path"] == "main.py")
+    assert raw(main["address"], CodeSource(paths=(str(root),), revision=revision)).data.decode() == main["text"]
+    assert main["address"].startswith(f"{root.name}#commit={command(root, 'rev-parse', f'{revision}^{{commit}}')},")
+    return str(main["text"])
+
+
+@pytest.fixture
+def worktree(tmp_path: Path) -> Path:
+    """A worktree on a branch of its own, whose repository went on in the meantime."""
+    origin, root = repository(tmp_path / "origin"), tmp_path / "work tree"
+    command(origin, "worktree", "add", "-q", str(root), "-b", "topic")
+    (root / "main.py").write_text("topic = 1\n")
+    command(root, "commit", "-q", "-a", "-m", "third")
+    return root
+
+
+def test_a_worktree_is_read_at_its_own_head_and_at_the_branches_of_its_repository(
+    tmp_path: Path, worktree: Path
+) -> None:
+    for pack in ((), ("pack-refs", "--all"), ("repack", "-adq")):
+        if pack:
+            command(worktree, *pack)
+        told = {
+            revision: read_at(tmp_path / "store", worktree, revision) for revision in ("HEAD", "topic", "main", "v1")
+        }
+        assert (told["HEAD"], told["topic"], told["main"]) == ("topic = 1\n", "topic = 1\n", "changed = 1\n")
+        assert told["v1"].startswith("from lib import util\n")
+    command(worktree, "checkout", "-q", "--detach", "v1")
+    command(worktree, "update-ref", "refs/worktree/mine", "main")
+    assert read_at(tmp_path / "store", worktree, "HEAD") == told["v1"]
+    assert read_at(tmp_path / "store", worktree, "refs/worktree/mine") == "changed = 1\n"
+    assert read_at(tmp_path / "store", tmp_path / "origin", "HEAD") == "changed = 1\n"
+    # Without a revision the files are read as they lie there.
+    (worktree / "main.py").write_text("not_committed = 1\n")
+    documents, _ = run(tmp_path / "store", worktree)
+    assert "not_committed = 1\n" in {row["text"] for row in documents}
+    # By another name, and with relative paths, as git 2.48 and newer can write them.
+    (tmp_path / "name").symlink_to(worktree)
+    assert run(tmp_path / "store", tmp_path / "name", revision="HEAD")[0]
+    (worktree / ".git").write_text("gitdir: ../origin/.git/worktrees/work-tree\n")
+    (tmp_path / "origin" / ".git" / "worktrees" / "work-tree" / "gitdir").write_text("../../../../work tree/.git\n")
+    assert read_at(tmp_path / "store", worktree, "HEAD") == told["v1"]
+
+
+def test_a_worktree_of_a_bare_repository_within_the_folder(tmp_path: Path) -> None:
+    origin = repository(tmp_path / "origin")
+    (tmp_path / "proj").mkdir()
+    command(tmp_path / "proj", "clone", "-q", "--bare", "--no-local", str(origin), ".bare")
+    root = tmp_path / "proj" / "topic"
+    command(tmp_path / "proj" / ".bare", "worktree", "add", "-q", str(root), "-b", "topic")
+    assert read_at(tmp_path / "store", root, "HEAD") == "changed = 1\n"
+
+
+def test_a_worktree_whose_branches_are_in_tables(tmp_path: Path, worktree: Path) -> None:
+    """Its own `HEAD` is in a table of its own."""
+    common, ours = tmp_path / "origin" / ".git", tmp_path / "origin" / ".git" / "worktrees" / "work-tree"
+    names: dict[str, Value] = {f"refs/heads/{name}": command(worktree, "rev-parse", name) for name in ("main", "topic")}
+    stack(common, table([{"HEAD": "ref: refs/heads/main", **names}], 4096))
+    stack(ours, table([{"HEAD": "ref: refs/heads/topic"}], 4096))
+    for folder in (common, ours):
+        (folder / "HEAD").write_text("ref: refs/heads/.invalid\n")
+    for revision, text in (("HEAD", "topic = 1\n"), ("main", "changed = 1\n")):
+        documents, _ = run(tmp_path / "store", worktree, revision=revision)
+        assert text in {row["text"] for row in documents}
+
+
+def test_a_worktree_that_was_moved_is_an_error_until_it_is_repaired(tmp_path: Path, worktree: Path) -> None:
+    moved = worktree.rename(tmp_path / "moved")
+    with pytest.raises(InputError, match="git worktree repair"):
+        run(tmp_path / "store", moved, revision="HEAD")
+    command(tmp_path / "origin", "worktree", "repair", str(moved))
+    assert read_at(tmp_path / "store", moved, "HEAD") == "topic = 1\n"
+
+
+@pytest.mark.parametrize("name", ["sub", "libs/a #;b"])
+def test_a_submodule_is_read_at_its_own_head(tmp_path: Path, name: str) -> None:
+    origin, super_ = repository(tmp_path / "origin"), repository(tmp_path / "super", {"main.py": "above = 1\n"})
+    command(super_, "-c", "protocol.file.allow=always", "submodule", "add", "-q", str(origin), name)
+    root = super_ / name
+    assert read_at(tmp_path / "store", root, "HEAD") == "changed = 1\n"
+    command(root, "checkout", "-q", "--detach", "v1")
+    assert read_at(tmp_path / "store", root, "HEAD").startswith("from lib import util\n")
+    # A worktree of it, and its configuration where a sparse checkout keeps it.
+    command(root, "worktree", "add", "-q", str(tmp_path / "of-sub"), "main")
+    assert read_at(tmp_path / "store", tmp_path / "of-sub", "HEAD") == "changed = 1\n"
+    command(root, "sparse-checkout", "set", "lib")
+    assert run(tmp_path / "store", root, revision="HEAD")[0]
+    (super_ / ".git" / "modules" / name / "objects" / "info" / "alternates").write_text(
+        str(origin / ".git" / "objects")
+    )
+    with pytest.raises(InputError, match="borrows the objects"):
+        run(tmp_path / "store", root, revision="HEAD")
+
+
+def test_a_worktree_is_followed_only_where_the_recipe_names_it(tmp_path: Path, worktree: Path) -> None:
+    """Below a folder that is named, files are read as they lie there, whatever `.git` says; and so they are here."""
+    above = tmp_path / "above"
+    (above / "inner").mkdir(parents=True)
+    (above / "inner" / ".git").write_text((worktree / ".git").read_text())
+    (above / "inner" / "a.py").write_text("a = 1\n")
+    documents, _ = run(tmp_path / "store", above)
+    assert [row["text"] for row in documents] == ["a = 1\n"]
+
+
 def test_nothing_is_read_outside_of_the_folder(tmp_path: Path) -> None:
     private = repository(tmp_path / "private")
     command(private, "worktree", "add", "-q", str(tmp_path / "tree"), "-b", "topic")
     super_ = repository(tmp_path / "super")
     command(super_, "-c", "protocol.file.allow=always", "submodule", "add", "-q", str(private), "sub")
+    module, own = super_ / ".git" / "modules" / "sub", private / ".git" / "worktrees" / "tree"
+
+    def pretend(root: Path) -> None:
+        """A folder that looks like a worktree's, but that no repository has."""
+        (root / "own").mkdir()
+        (root / "own" / "HEAD").write_text("ref: refs/heads/main\n")
+        (root / "own" / "commondir").write_text(str(private / ".git"))
+        (root / "own" / "gitdir").write_text(str(root / ".git"))
+        (root / ".git").write_text("gitdir: own\n")
+
+    def deeper(root: Path) -> None:
+        pretend(root)
+        (root / "worktrees").mkdir()
+        (root / "own").rename(root / "worktrees" / "own")
+        (root / ".git").write_text("gitdir: worktrees/own\n")
+
+    def borrow(root: Path) -> None:
+        """A worktree of a whole repository beside it, which has the objects of another one."""
+        (root / "repository" / "worktrees").mkdir(parents=True)
+        (root / "repository" / "HEAD").write_text("ref: refs/heads/main\n")
+        (root / "repository" / "objects").symlink_to(private / ".git" / "objects")
+        pretend(root)
+        (root / "own").rename(root / "repository" / "worktrees" / "own")
+        (root / ".git").write_text("gitdir: repository/worktrees/own\n")
+        (root / "repository" / "worktrees" / "own" / "commondir").write_text("../..")
+
     for name, make in {
         "file": lambda root: (root / ".git").write_text(f"gitdir: {private / '.git'}\n"),
         "relative": lambda root: (root / ".git").write_text("gitdir: ../private/.git\n"),
         "link": lambda root: (root / ".git").symlink_to(private / ".git"),
+        "worktree": lambda root: (root / ".git").write_text(f"gitdir: {own}\n"),
+        "module": lambda root: (root / ".git").write_text(f"gitdir: {module}\n"),
+        "linked": lambda root: (root / ".git").symlink_to(tmp_path / "tree" / ".git"),
+        "linked-module": lambda root: (root / ".git").symlink_to(super_ / "sub" / ".git"),
+        "pretend": pretend,
+        "deeper": deeper,
+        "borrow": borrow,
     }.items():
         root = tmp_path / name
         root.mkdir()
         (root / "own.py").write_text("own = 1\n")
         make(root)
-        with pytest.raises(InputError, match="outside of the folder"):
+        with pytest.raises(InputError, match=r"outside of the folder|names no repository"):
             run(tmp_path / "store", root, revision="HEAD")
+        source = CodeSource(paths=(str(root),), revision="HEAD")
+        with pytest.raises(InputError, match=r"no repository|no file"):
+            raw(f"{name}#commit={command(private, 'rev-parse', 'HEAD')},path=main.py", source)
         documents, _ = run(tmp_path / "store", root)
         assert [row["text"] for row in documents] == ["own = 1\n"]
-    for honest in (tmp_path / "tree", super_ / "sub"):
-        with pytest.raises(InputError, match="outside of the folder"):
-            run(tmp_path / "store", honest, revision="HEAD")
     # What the error says to do works.
     assert run(tmp_path / "store", private, revision="topic")[0]
-    assert run(tmp_path / "store", super_ / ".git" / "modules" / "sub", revision="HEAD")[0]
+    assert run(tmp_path / "store", module, revision="HEAD")[0]
     # Objects that are borrowed by links are as far away.
     for part in ("objects", "objects/pack"):
         root = tmp_path / part.replace("/", "-")

@@ -3,9 +3,10 @@
 The repository is hostile. Git is never run in it: it works in an empty repository of our own, which has the other one's
 objects and neither its configuration, hooks, attributes, replacements nor remotes. Branches and tags are read here.
 
-Nothing is read outside of the folder that was named: a `.git` that is a file (`gitdir: ...`, of worktrees and
-submodules) or a link is followed where it leads to a place within it, and is an error where it does not. So what
-someone else put into a folder cannot make documents of a repository that lies elsewhere on the machine.
+Nothing is read outside of the folder that was named, but for a worktree and a submodule: there `.git` is a file
+(`gitdir: ...`) that leads out of it, and is followed where what lies there names that folder for its own. A `.git` that
+leads elsewhere, or is a link, is an error. So what someone else put into a folder cannot make documents of a repository
+that lies elsewhere on the machine.
 """
 
 from __future__ import annotations
@@ -31,6 +32,9 @@ MAX_FILES = 500_000
 _MEMORY = 4 << 30
 _MAX_REFS = 16 << 20
 _HASH = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+# What each worktree has for itself (https://git-scm.com/docs/git-worktree#_refs).
+_OWN = re.compile(r"HEAD$|refs/(?:bisect|worktree|rewritten)/")
+_WORKTREE = re.compile(r"worktree\s*=(.*)", re.IGNORECASE)
 _REF = re.compile(r"refs/[A-Za-z0-9][\w.+@/-]*")
 _MAX_PATH = 4096
 _SETTINGS = tuple(
@@ -60,12 +64,14 @@ class Entry:
 @dataclass(frozen=True)
 class Repository:
     """A repository's own folder, `.git` or a bare one. name: of the repository. bare: no files lie beside it. outside:
-    where it leads to beyond the folder that was named; it cannot be read then."""
+    where it leads to beyond the folder that was named; it cannot be read then. worktree: where in `folder` the `HEAD`
+    is of the worktree that was named."""
 
     folder: Path
     name: str
     bare: bool = True
     outside: Path | None = None
+    worktree: Path | None = None
 
 
 def repository(path: str | Path) -> Repository | None:
@@ -79,9 +85,40 @@ def repository(path: str | Path) -> Repository | None:
         if not said.startswith("gitdir: "):
             return None
         own = path / said.removeprefix("gitdir: ")
+        if (linked := _linked(path, own)) is not None:
+            return linked
     elif not _is_repository(own):
         return None
     return _inside(path, Repository(own, path.name or "root", False))
+
+
+def _linked(path: Path, own: Path) -> Repository | None:
+    """The repository of the worktree or submodule in `path`, whose `.git` leads to `own`; None where `own` does not say
+    that `path` belongs to it (https://git-scm.com/docs/gitrepository-layout)."""
+    name = path.name or "root"
+    try:
+        own, root = own.resolve(), path.resolve()
+        if (own / "commondir").is_file() and (own / "gitdir").is_file():
+            folder, back = (own / _line(own / "commondir", _MAX_PATH)).resolve(), own / _line(own / "gitdir", _MAX_PATH)
+            # Git keeps these folders in the repository; one that lies elsewhere is not of the repository's making.
+            if own.parent == folder / "worktrees" and (back.parent.resolve(), back.name) == (root, ".git"):
+                return _inside(folder, Repository(folder, name, False, worktree=own))
+        elif _is_repository(own) and any((own / tree).resolve() == root for tree in _worktrees(own)):
+            return _inside(own, Repository(own, name, False))
+    except (OSError, ValueError, RuntimeError):
+        pass
+    return None
+
+
+def _worktrees(folder: Path) -> Iterator[str]:
+    """Where a repository's files are as its configuration says, which it does of submodules; it may be in two files."""
+    for name in ("config", "config.worktree"):
+        section = ""
+        for line in map(str.strip, _text(folder / name).split("\n") if (folder / name).is_file() else ()):
+            if line.startswith("["):
+                section = line.lower()
+            elif section == "[core]" and (found := _WORKTREE.fullmatch(line)):
+                yield re.sub(r"\\(.)", r"\1", found[1].strip().strip('"'))
 
 
 def _is_repository(folder: Path) -> bool:
@@ -119,9 +156,9 @@ def commit(found: Repository, revision: str) -> str:
     where, mend = str(found.folder), "name a branch, a tag or a commit's whole hash"
     if found.outside is not None:
         raise InputError(
-            f"leads to {found.outside}, outside of the folder that is named, where nothing is read",
+            f"leads to {found.outside}, outside of the folder that is named, and nothing there names that folder",
             where=where,
-            mend="name the repository that lies there in `paths`, of a worktree the one that it belongs to",
+            mend="name the repository that lies there in `paths`; of a worktree that was moved: `git worktree repair`",
         )
     if (found.folder / "objects" / "info" / "alternates").exists():
         raise InputError(
@@ -129,7 +166,7 @@ def commit(found: Repository, revision: str) -> str:
             where=where,
             mend="make a whole copy of it: `git clone --bare --no-local`",
         )
-    hash = _resolved(found.folder, revision)
+    hash = _resolved(found, revision)
     try:
         if hash is not None:
             with opened(found, hash) as git:
@@ -140,11 +177,10 @@ def commit(found: Repository, revision: str) -> str:
     raise InputError(f"has no branch, tag or commit {revision!r}", where=where, key="revision", mend=mend)
 
 
-def _resolved(folder: Path, revision: str) -> str | None:
+def _resolved(found: Repository, revision: str) -> str | None:
     if _HASH.fullmatch(revision):
         return revision
-    packed = _packed(folder)
-    tables = reftable.is_used(folder)
+    packed = _packed(found.folder)
     names = (
         [revision]
         if revision == "HEAD"
@@ -154,6 +190,8 @@ def _resolved(folder: Path, revision: str) -> str | None:
         for _ in range(5):  # a name may stand for another name
             if name != "HEAD" and (not _REF.fullmatch(name) or ".." in name):
                 break
+            folder = found.worktree if found.worktree and _OWN.match(name) else found.folder
+            tables = reftable.is_used(folder)
             said = reftable.lookup(folder, name) if tables else _line(folder / name) or packed.get(name, "")
             if _HASH.fullmatch(said):
                 return said
@@ -173,13 +211,17 @@ def _line(path: Path, most: int = 1024) -> str:
 
 def _packed(folder: Path) -> dict[str, str]:
     """The branches and tags of the file `packed-refs`."""
-    try:
-        with open(folder / "packed-refs", "rb") as file:
-            lines = file.read(_MAX_REFS).decode("utf-8", "replace").splitlines()
-    except OSError:
-        return {}
+    lines = _text(folder / "packed-refs").splitlines()
     pairs = (line.split(" ", 1) for line in lines if line and line[0] not in "#^" and " " in line)
     return {name: hash for hash, name in pairs}
+
+
+def _text(path: Path) -> str:
+    try:
+        with open(path, "rb") as file:
+            return file.read(_MAX_REFS).decode("utf-8", "replace")
+    except OSError:
+        return ""
 
 
 class Git:

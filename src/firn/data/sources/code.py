@@ -50,9 +50,9 @@ class CodeSource(CodeSettings):
 
     kind: Literal["code"] = "code"
     paths: tuple[str, ...] = Field(min_length=1)
-    """Folders, each a repository or full of them, files or patterns; bare git repositories; archives
-    (`*.tar.gz`, `*.zip`), each a repository; tables of source files (`the-stack/*.parquet`). `stdlib:` is the standard
-    library of the Python that runs firn, without its tests."""
+    """Folders, each a repository, worktree or submodule, or full of them, files or patterns; bare git repositories;
+    archives (`*.tar.gz`, `*.zip`), each a repository; tables of source files (`the-stack/*.parquet`). `stdlib:` is the
+    standard library of the Python that runs firn, without its tests."""
     revision: str | None = None
     """Branch, tag or commit that git repositories are read at. None: bare ones at HEAD, others as their files lie."""
 
