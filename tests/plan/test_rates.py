@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from firn.core.inputs import External
 from firn.core.settings import Settings
 from firn.core.stage import Input, Stage, Task, Work
 from firn.core.store import FileEntry, Manifest
+from firn.data.extract import ExtractSettings
+from firn.data.sources import FilesSource, files
 from firn.plan.rates import DEFAULTS, is_expected, observed, predict, rate
 
 
@@ -100,3 +105,42 @@ def test_the_table_foretells_every_stage(name: str) -> None:
     expected = predict(Task(Stage(name, 1, function), None, (raw(10**9),), "x/y", extra), DEFAULTS[name])
     assert sum(entry.bytes for entry in expected.files.values()) > 0
     assert expected.observed["seconds"] > 0
+
+
+def foretold(paths: list[Path], known: list[Manifest] | None = None) -> list[int | None]:
+    """Documents of each shard of a source of these files."""
+    tasks = files.tasks("texts", FilesSource(paths=tuple(map(str, paths))), ExtractSettings())
+    return [predict(task, observed(known) if known else rate(task, [])).files["documents"].rows for task in tasks]
+
+
+def test_files_that_say_how_many_documents_they_have_are_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = pa.table({"text": [f"a short text of {number}" for number in range(1020)]})
+    pq.write_table(many, tmp_path / "many.parquet", row_group_size=100)
+    assert foretold([tmp_path]) == [1020]
+    for number in range(7):
+        (tmp_path / f"{number}.md.gz").write_bytes(b"x" * 10_000)
+    assert foretold([tmp_path]) == [1027]
+    (tmp_path / "page.html").write_text("<p>a page")
+    (tmp_path / "page.pdf").write_text("no document")
+    assert foretold([tmp_path]) == [1027, 1]
+    # Lines do not say how many they are.
+    (tmp_path / "lines.jsonl").write_bytes(b"x" * 1_000_000)
+    share = DEFAULTS["read FilesReading"].rows["documents"]
+    assert foretold([tmp_path / "[0-9l-m]*"]) == [1027 + round(1_000_000 * share)]
+    # A quarter of the records before them became no documents.
+    known = [shard("read", "texts/a", 1000, 0, 1.0, ledger=40, documents=30)]
+    assert foretold([tmp_path / "*.parquet"], known) == [765]
+    # Each part of a large file has the row groups that begin in it.
+    monkeypatch.setattr(files, "PART_BYTES", (tmp_path / "many.parquet").stat().st_size // 3)
+    parts = foretold([tmp_path / "*.parquet"])
+    assert len(parts) == 4
+    assert sum(count or 0 for count in parts) == 1020
+
+
+@pytest.mark.parametrize("damage", [b"", b"PAR1", b"PAR1" + b"\xff" * 1000 + b"\x64\0\0\0PAR1"])
+def test_of_a_damaged_footer_nothing_is_known(tmp_path: Path, damage: bytes) -> None:
+    (tmp_path / "a.parquet").write_bytes(damage)
+    (tmp_path / "b.txt").write_text("one text")
+    assert foretold([tmp_path]) == [1]

@@ -11,6 +11,7 @@ import csv
 import io
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, BinaryIO, TextIO, cast
 
@@ -70,8 +71,25 @@ def rows(
         yield from _csv(stream, choose, max_bytes, delimiter or ("\t" if form == "tsv" else ","))
         return
     source = _Source(stream)
-    try:
+    with _damage(source):
         yield from _parquet(source, choose, max_bytes, part) if form == "parquet" else _arrow(source, choose, max_bytes)
+
+
+def parquet_rows(stream: BinaryIO, part: tuple[int, int] | None = None) -> int:
+    """How many rows a Parquet file, or a part of it as for `rows`, has: what its footer says. Raises Damaged."""
+    source = _Source(stream)
+    with _damage(source):
+        metadata, size = _metadata(source), source.seek(0, io.SEEK_END)
+        groups = range(metadata.num_row_groups)
+        chosen = [n for n in groups if not part or part[0] <= parquet_pages.begin(metadata, n, size) < part[1]]
+        return sum(metadata.row_group(number).num_rows for number in chosen)
+
+
+@contextmanager
+def _damage(source: _Source) -> Iterator[None]:
+    """What reading raises is Damaged, unless it is not the content's fault."""
+    try:
+        yield
     except MemoryError:
         raise
     except (pa.ArrowException, OSError, ValueError, struct.error) as error:
@@ -80,8 +98,12 @@ def rows(
         raise Damaged(" ".join(str(error).split())[:300]) from None
 
 
+def _metadata(source: _Source) -> pq.FileMetaData:
+    return pq.read_metadata(pa.BufferReader(_footer(source)))
+
+
 def _parquet(source: _Source, choose: Choose, max_bytes: int, part: tuple[int, int] | None) -> Iterator[Row | Unread]:
-    metadata = pq.read_metadata(pa.BufferReader(_footer(source)))
+    metadata = _metadata(source)
     if kept := (metadata.metadata or {}).get(b"ARROW:schema"):
         arrow_messages.check_message(base64.b64decode(kept))
     leaves = [metadata.schema.column(index) for index in range(metadata.num_columns)]

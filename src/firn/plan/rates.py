@@ -13,6 +13,7 @@ from itertools import accumulate
 from firn.core.hashing import canonical
 from firn.core.stage import Input, Task
 from firn.core.store import FileEntry, Manifest
+from firn.data.sources.files import FilesReading, records_told
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,7 @@ def rate(task: Task, known: Sequence[Manifest]) -> Rate:
 def predict(task: Task, rate: Rate) -> Manifest:
     """The manifest that the task's shard would have; no file is of the content of one that is there."""
     size = task.bytes or 1
-    rows_in = task.rows if _has_rows(task) else size
+    rows_in = task.rows if _has_rows(task) else _bytes_of_records(task, rate)
     names = {name: share * size for name, share in rate.bytes.items() if name not in _VERDICTS}
     for part in set(_VERDICTS) & set(rate.bytes):
         shards = task.extra["shards"]
@@ -162,6 +163,17 @@ def predict(task: Task, rate: Rate) -> Manifest:
         notes={},
         observed={"seconds": rate.seconds * size},
     )
+
+
+def _bytes_of_records(task: Task, rate: Rate) -> float:
+    """The bytes of a task that reads raw files; for files that say how many records they have, what so many take."""
+    size = task.bytes or 1
+    # The ledger has a row for each, while not all become documents.
+    per_byte = rate.rows.get("ledger", rate.rows.get("documents", 0.0))
+    if not isinstance(task.settings, FilesReading) or not per_byte:
+        return size
+    records, told = records_told(task)
+    return size - told + records / per_byte
 
 
 def is_expected(manifest: Manifest) -> bool:
