@@ -234,6 +234,20 @@ def test_limits_by_language(tmp_path: Path) -> None:
     assert set(bounds["language.accepted"].among or ()) == rules.measure.stop_words.keys()
 
 
+def test_limits_of_the_code_preset_by_language() -> None:
+    """Lozhkov et al. 2024, arXiv:2402.19173, section 2.1; of JSON and YAML StarCoder's visual_inspection.csv."""
+    bounds = {bound.rule: bound for bound in load("code").bounds}
+    long = {"HTML", "JSON", "Markdown", "Roff", "Roff Manpage", "SMT", "TeX", "Text", "XML"}
+    for rule, limit in (("code.max_line_length", 1000), ("code.mean_line_length", 100)):
+        assert {language for language, most in bounds[rule].by_language.items() if most == 100_000} == long
+        assert {bounds[rule].limit_for(language) for language in ("CMake", "SQL", "Assembly", None)} == {limit}
+    few = {"Text", "JSON", "YAML", "Web Ontology Language", "Graphviz (DOT)"}
+    assert bounds["code.max_lines"].by_language == dict.fromkeys(few, 512)
+    letters = bounds["code.letters"]
+    assert [letters.limit_for(each) for each in ("Assembly", "WebAssembly", "Motorola 68K Assembly")] == [0.25, 0, 0]
+    assert [letters.limit_for(each) for each in ("JSON", "YAML", "Python")] == [0.5, 0.5, 0.25]
+
+
 def test_stop_words_alone_go_with_any_preset(tmp_path: Path) -> None:
     bound = {"rule": "stop", "signal": "page/stop_words.fraction", "at_least": 0.06, "source": "me"}
     steps = [{"point": "page", "families": ["stop_words", "words"]}]
