@@ -3,11 +3,10 @@
     python bench/clean.py [FOLDER] [--repeat 2] [--cross-validate]
 
 FOLDER holds `warc/wcxb-dev` and `html/dev-ground-truth.jsonl.gz` of the Web Content eXtraction Benchmark's development
-split (default: FIRN_TEST_DATA). Needs datatrove with what its pipeline imports, in an environment of its own:
+split (default: FIRN_TEST_DATA). Needs datatrove, in an environment of its own; both packages of fastText own the
+module `fasttext`, and datatrove needs the second one's:
 
-    pip install -c constraints.txt -e . "datatrove==0.10.0" "trafilatura>=2" lxml-html-clean spacy nltk tldextract \
-        pyahocorasick fasteners orjson warcio faust-cchardet python-magic
-    pip uninstall fasttext-predict && pip install fasttext-numpy2-wheel  # both own the module fasttext
+    pip install -c constraints.txt -e '.[bench]'; pip uninstall -y fasttext-predict; pip install fasttext-numpy2-wheel
 
 Each side has a process of its own, bound to one core, with everything imported, loaded and compiled before the first
 page counts. They take turns, file by file. What is compared is processor time of the process and its children, so that
