@@ -257,6 +257,12 @@ def test_resiliparse_as_method() -> None:
     assert found.title == "A river"
 
 
+CODE_AND_FORMULAS = [
+    "<img class=tex alt=x^2>", "<img src='/latex.php?latex=x' alt=''>", "<td class=gutter>1", "<td class=code>", "<ol>",
+    "<div class=line>", "<td class=blob-num>2", "<span class=lineno>3", "</span> ", "<div class=fragment>", "<tr>",
+]  # fmt: skip
+
+
 @given(
     st.lists(
         st.sampled_from(
@@ -264,6 +270,7 @@ def test_resiliparse_as_method() -> None:
             "</svg> <math> <mi> </math> <pre> </pre> <script> </script> <!-- --> <br> <h1> </h2> <title> </title> "
             "&amp; &nbsp; &#13; &#x85; é 中文。 \x00 \x1b \ud800 \u0301 word sentence. 12 = \" ' > < / ]]>".split(" ")
         )
+        | st.sampled_from(CODE_AND_FORMULAS)
         | st.text(max_size=5),
         max_size=60,
     ).map(" ".join)

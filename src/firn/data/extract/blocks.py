@@ -10,7 +10,7 @@ from numba import types
 
 from firn.data.compiled import TEXT as BYTES
 from firn.data.compiled import helper, kernel
-from firn.data.extract.hints import CLASS_HASHES, CLASS_MASKS, TEXT_HASHES, TEXT_HINTS, TEXT_MASKS
+from firn.data.extract.hints import CLASS_HASHES, CLASS_MASKS, LOOK_CLOSER, TEXT_HASHES, TEXT_HINTS, TEXT_MASKS
 from firn.data.extract.scan import END, KIND, PARENT, START, is_letter
 from firn.data.extract.tags import BLOCK, COUNT, OTHER, TAGS, TEXT, UNSEEN, hash_table, numbers, table_of
 
@@ -23,6 +23,9 @@ WITHIN = {
         noscript""".split()
     )
 }
+#: Bits beyond those, which the classifier does not see: a formula that is an image; what a listing holds whose lines
+#: are elements; such a line, itself alone.
+FORMULA, LISTING, LINE = (np.uint64(1 << bit) for bit in (61, 62, 63))
 _TAGS_WITHIN = {
     "link": "a", "bold": "b strong", "heading": "h1 h2 h3 h4 h5 h6", "preformatted": "pre listing",
     "code": "code samp kbd tt",
@@ -36,8 +39,8 @@ _WITHIN_OF_TAG = np.zeros(COUNT, np.uint64)
 for _name, _tags in _TAGS_WITHIN.items():
     _WITHIN_OF_TAG[numbers(_tags)] |= np.uint64(1 << WITHIN[_name])
 _WITHIN_OF_TAG[UNSEEN] |= np.uint64(1 << WITHIN["unseen"])
-_UNSEEN, _HIDDEN, _MATH, _LINK, _BOLD = (
-    np.uint64(1 << WITHIN[name]) for name in ("unseen", "hidden", "math", "link", "bold")
+_UNSEEN, _HIDDEN, _MATH, _LINK, _BOLD, _PREFORMATTED = (
+    np.uint64(1 << WITHIN[name]) for name in ("unseen", "hidden", "math", "link", "bold", "preformatted")
 )
 
 #: What is counted in a block.
@@ -53,19 +56,20 @@ _HINTS = len(TEXT_HINTS)
 FIRST, FINAL, CONTAINER, WORD_HASH = range(4)
 
 # What an attribute is read for.
-_NAMES, _CLASS, _STYLE, _HIDES, _ARIA_HIDDEN, _TYPE, _SHADOW = range(1, 8)
+_NAMES, _CLASS, _STYLE, _HIDES, _ARIA_HIDDEN, _TYPE, _SHADOW, _ADDRESS, _ALT = range(1, 10)
 _ATTRIBUTES = {
     "class": _CLASS, "id": _NAMES, "role": _NAMES, "itemprop": _NAMES, "aria-label": _NAMES, "data-testid": _NAMES,
     "style": _STYLE, "hidden": _HIDES, "aria-hidden": _ARIA_HIDDEN, "type": _TYPE, "shadowrootmode": _SHADOW,
+    "src": _ADDRESS, "data-src": _ADDRESS, "alt": _ALT,
 }  # fmt: skip
 _ATTRIBUTE_HASHES, _ATTRIBUTE_USES = hash_table(_ATTRIBUTES)
 # Classes of what KaTeX and MathJax draw with letters; the formula itself stands beside it.
 _DRAWN_HASHES, _DRAWN = hash_table(
     dict.fromkeys(("katexhtml", "mathjax", "mathjaxpreview", "mathjaxsvg", "mathjaxchtml"), 1)
 )
-_BR, _A, _HTML, _BODY, _SCRIPT, _TEMPLATE, _TITLE, _MATH_TAG = (
-    TAGS[n] for n in "br a html body script template title math".split()
-)
+_BR, _A, _SCRIPT, _TEMPLATE, _TITLE, _IMG = (TAGS[n] for n in "br a script template title img".split())
+# So much of an image's address tells what wrote it.
+_ADDRESS_BYTES = 160
 _ROOT = table_of("html body")
 _MOST_TITLE_WORDS = 64
 _DISPLAY_NONE = np.frombuffer(b"none", np.uint8)
@@ -209,6 +213,12 @@ def read_elements(data, nodes):  # type: ignore[no-untyped-def]
                 tex = _holds(data, start, stop, _MATH_TEX)
             elif use == _SHADOW:
                 shadow = True
+            elif kind == _IMG:  # formulas: by the address, or TeX as LaTeX2HTML writes it into the alt text
+                if use == _ADDRESS:
+                    found, letters = _hints_of(data, start, min(stop, start + _ADDRESS_BYTES))
+                    own |= found & LOOK_CLOSER
+                elif start < stop and (data[start] == 36 or data[start] == 92):
+                    own |= LOOK_CLOSER
         if kind != OTHER:
             if not tex and not (kind == _TEMPLATE and shadow):
                 bits |= _WITHIN_OF_TAG[kind]
@@ -343,6 +353,19 @@ def _ends_sentence(data, start, end):  # type: ignore[no-untyped-def]
     return 0.5 if byte == 58 else 0.0
 
 
+@helper
+def _formula_text(data, at, end):  # type: ignore[no-untyped-def]
+    """Where the words of an image are that is a formula: its alt text, else its address."""
+    first, last = at, at
+    while True:
+        name, start, stop, at = next_attribute(data, at, end)
+        if at < 0:
+            return first, last
+        use = lookup(_ATTRIBUTE_HASHES, _ATTRIBUTE_USES, name)
+        if stop > start and (use == _ALT or (use == _ADDRESS and last == first)):
+            first, last = start, stop
+
+
 @kernel(
     BYTES,
     types.Array(types.int32, 2, "C"),
@@ -353,9 +376,9 @@ def read_blocks(data, nodes, container, within):  # type: ignore[no-untyped-def]
     """The blocks of a page: int64 [4, room] (FIRST to WORD_HASH), their COUNTS, float32 [room, counts], and how many
     blocks there are."""
     count = nodes.shape[1]
-    room = 1  # a block has a text of its own
+    room = 1  # a block has a text or a formula of its own
     for i in range(count):
-        if nodes[KIND, i] == TEXT:
+        if nodes[KIND, i] == TEXT or within[i] & FORMULA:
             room += 1
     blocks = np.zeros((4, room), np.int64)
     counts = np.zeros((room, _FIRST_HINT + _HINTS), np.float32)
@@ -367,7 +390,7 @@ def read_blocks(data, nodes, container, within):  # type: ignore[no-untyped-def]
     links = 0
     for i in range(1, count):
         kind = nodes[KIND, i]
-        if kind != TEXT:
+        if kind != TEXT and not within[i] & FORMULA:
             if kind == _TITLE and known == 0 and i + 1 < count and nodes[KIND, i + 1] == TEXT:
                 start = np.int64(nodes[START, i + 1])
                 end = np.int64(nodes[END, i + 1])
@@ -377,9 +400,9 @@ def read_blocks(data, nodes, container, within):  # type: ignore[no-untyped-def]
                 continue
             if kind == _BR:
                 breaks += 1
-                if breaks == 2:
+                if breaks == 2 and not within[i] & _PREFORMATTED:
                     fresh = True
-            elif kind != OTHER and BLOCK[kind]:
+            elif kind != OTHER and BLOCK[kind] and not within[i] & LISTING:
                 fresh = True
             elif kind == _A:
                 links += 1
@@ -388,6 +411,8 @@ def read_blocks(data, nodes, container, within):  # type: ignore[no-untyped-def]
             continue
         start = np.int64(nodes[START, i])
         end = np.int64(nodes[END, i])
+        if kind != TEXT:
+            start, end = _formula_text(data, start, end)
         while start < end and data[start] <= 32:
             start += 1
         while end > start and data[end - 1] <= 32:

@@ -112,5 +112,14 @@ def _words(groups: dict[str, str]) -> dict[str, int]:
     return masks
 
 
-CLASS_HASHES, CLASS_MASKS = hash_table(_words(CLASS_HINTS))
+#: A bit beyond those of CLASS_HINTS, which the classifier does not see: elements that may be the line numbers or the
+#: lines of a code listing (`firn.data.extract.listings`), and images that may be formulas (`firn.data.extract.maths`).
+LOOK_CLOSER = 1 << 62
+_LOOK_CLOSER = """gutter lineno linenos linenodiv linenumber linenumbers linenr linenums lines line blob ln rouge crayon
+    fragment tex latex mwe math formula equation codecogs mathtex mimetex"""
+
+_class_masks = _words(CLASS_HINTS)
+for _name in _LOOK_CLOSER.split():
+    _class_masks[_name] = _class_masks.get(_name, 0) | LOOK_CLOSER
+CLASS_HASHES, CLASS_MASKS = hash_table(_class_masks)
 TEXT_HASHES, TEXT_MASKS = hash_table(_words(TEXT_HINTS))

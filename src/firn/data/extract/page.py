@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from firn.data.extract import dates, peers
 from firn.data.extract.blocks import DIGITS, FINAL, FIRST, WORDS, read_blocks, read_elements
 from firn.data.extract.features import features_of
-from firn.data.extract.maths import latex
+from firn.data.extract.hints import LOOK_CLOSER
+from firn.data.extract.listings import mark_listings
+from firn.data.extract.maths import latex, mark_images
 from firn.data.extract.metadata import Metadata, Page, read_metadata, unescape
 from firn.data.extract.model import Forest, best_set, load, probabilities
 from firn.data.extract.scan import KIND, scan
@@ -121,6 +123,10 @@ def _field(value: str | None) -> str | None:
 
 def _blocks(page: Page, text: NDArray[np.uint8], metadata: Metadata) -> Blocks:
     container, within, hints, path = read_elements(text, page.nodes)
+    closer = np.flatnonzero(hints & LOOK_CLOSER)
+    if closer.size:
+        mark_listings(text, page.nodes, container, within, hints)
+        mark_images(page, container, within, closer)
     table, counts, number = read_blocks(text, page.nodes, container, within)
     return Blocks(page, within, hints, path, table[:, :number].copy(), counts[:number].copy(), metadata.kinds)
 
@@ -147,6 +153,12 @@ def finish(written: bytes, page: Page) -> str:
     """What `write_blocks` wrote, as text: entities read, formulas put in their places, spaces plain."""
     found = unescape(written.decode("utf-8", "replace"))
     if MARK in found:
-        found = _FORMULA.sub(lambda mark: latex(page, int(mark[1])).replace(MARK, ""), found)
+        found = _FORMULA.sub(lambda mark: latex(page, int(mark[1]), _is_alone(mark)).replace(MARK, ""), found)
     found = found.replace("\xa0", " ")
     return _EMPTY_LINES.sub("\n\n\n", "\n".join([line.rstrip(" \t") for line in found.split("\n")]))
+
+
+def _is_alone(mark: re.Match[str]) -> bool:
+    """Whether a formula has its line to itself."""
+    text, start, end = mark.string, mark.start(), mark.end()
+    return text[start - 1 : start] in ("", "\n") and text[end : end + 1] in ("", "\n")

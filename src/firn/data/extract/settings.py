@@ -29,7 +29,8 @@ class Extracted:
     """The main text of a page and what the page says of itself; None where it says nothing.
 
     text: NFC, lines ended by LF; paragraphs, headings and list items stand apart, table rows are lines of cells joined
-    by " | ", code keeps its line breaks, formulas are LaTeX between dollar signs. published: with a time zone.
+    by " | ", code keeps its line breaks and loses its line numbers, formulas are LaTeX between dollar signs, also those
+    that are images with their source in the alt text or the address. published: with a time zone.
     date_method: where the date was found. canonical: the URL that the page gives itself. language: BCP 47, as declared.
     license: URL of a Creative Commons licence that the page links as its own. opt_out: what in the page says that it is
     not to be mined (firn.data.rights), as `html:NAME`.

@@ -10,9 +10,9 @@ from numba import types
 
 from firn.data.compiled import TEXT as BYTES
 from firn.data.compiled import helper, kernel
-from firn.data.extract.blocks import CONTAINER, FINAL, FIRST, WITHIN
+from firn.data.extract.blocks import CONTAINER, FINAL, FIRST, FORMULA, LINE, LISTING, WITHIN
 from firn.data.extract.scan import END, KIND, LAST, PARENT, START
-from firn.data.extract.tags import COUNT, TAGS, TEXT, numbers
+from firn.data.extract.tags import COUNT, TAGS, TEXT, numbers, table_of
 
 #: Around the number of the node that a formula stands in. No text has this byte: control characters are not written.
 MARK = "\x00"
@@ -23,17 +23,20 @@ _ROW_BLOCKS = 1
 _A, _BR, _TR, _LI, _PRE, _DT, _DD, _OL, _TABLE, _P = (TAGS[n] for n in "a br tr li pre dt dd ol table p".split())
 _LINES = np.zeros(COUNT, np.bool_)
 _LINES[numbers("tr li pre dt dd")] = True
+# Between these elements of a listing no white space is code.
+_AROUND_CELLS = table_of("table thead tbody tfoot tr ol ul")
 _UNSEEN, _MATH, _PREFORMATTED, _CELL = (
     np.uint64(1 << WITHIN[name]) for name in ("unseen", "math", "preformatted", "cell")
 )
 
 
 @helper
-def _lines_of(nodes):  # type: ignore[no-untyped-def]
-    """Per node: the innermost table row, list item, code block or definition that it stands in; else 0."""
+def _lines_of(nodes, within):  # type: ignore[no-untyped-def]
+    """Per node: the innermost table row, list item, code block, listing or definition that it stands in; else 0."""
     lines = np.zeros(nodes.shape[1], np.int32)
     for i in range(1, nodes.shape[1]):
-        lines[i] = i if _LINES[nodes[KIND, i]] else lines[nodes[PARENT, i]]
+        begins = i + 1 < nodes.shape[1] and within[i + 1] & LISTING and not within[i] & LISTING
+        lines[i] = i if begins or _LINES[nodes[KIND, i]] else lines[nodes[PARENT, i]]
     return lines
 
 
@@ -86,7 +89,11 @@ def _write(data, nodes, within, first, final, out, size):  # type: ignore[no-unt
     i = first
     while i <= final:
         kind = nodes[KIND, i]
-        if kind == _BR:
+        if within[i] & LINE:
+            if size > begin:
+                size = _put(out, size, 10)
+            space = False
+        elif kind == _BR:
             while size > begin and out[size - 1] == 32:
                 size -= 1
             if size > begin:
@@ -94,7 +101,7 @@ def _write(data, nodes, within, first, final, out, size):  # type: ignore[no-unt
             space = False
         elif kind == _A and i > first and nodes[KIND, i - 1] == TEXT and nodes[KIND, nodes[PARENT, i - 1]] == _A:
             space = size > begin  # links side by side
-        if kind != TEXT:
+        if kind != TEXT and not within[i] & FORMULA:
             i += 1
             continue
         if within[i] & _MATH:
@@ -117,14 +124,20 @@ def _write(data, nodes, within, first, final, out, size):  # type: ignore[no-unt
             i += 1
             continue
         verbatim = within[i] & _PREFORMATTED
+        # Where lines are elements, white space from an end of line on is none of the code.
+        listing = within[i] & LISTING
+        outside = listing and _AROUND_CELLS[nodes[KIND, nodes[PARENT, i]]]
         for at in range(nodes[START, i], nodes[END, i]):
             byte = data[at]
             if byte > 32:
+                outside = False
                 if space and size > begin and out[size - 1] != 10:
                     size = _put(out, size, 32)
                 space = False
                 if byte != 127:
                     size = _put(out, size, byte)
+            elif outside or (listing and (byte == 10 or byte == 13)):
+                outside = True
             elif verbatim and (byte == 32 or byte == 9 or (byte == 10 and size > begin)):
                 size = _put(out, size, byte)
             elif byte == 32 or 9 <= byte <= 13:
@@ -164,7 +177,7 @@ def _is_blank(out, begin, end):  # type: ignore[no-untyped-def]
 )
 def write_blocks(data, nodes, within, blocks, kept):  # type: ignore[no-untyped-def]
     """Bytes of the kept blocks with what separates them, and where each block ends in them (int64 [blocks])."""
-    lines = _lines_of(nodes)
+    lines = _lines_of(nodes, within)
     # Rows of data: each cell is one block and stands in the row itself.
     rows = np.ones(nodes.shape[1], np.bool_)
     cell = -1
