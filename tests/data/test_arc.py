@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from firn.data.warc import Record, records
@@ -148,6 +148,7 @@ def test_damage_in_a_file_compressed_as_a_whole_costs_what_it_touches(
     cuts = [0, *sorted(chance.sample(range(ends[1] + 100, ends[-1]), 7)), ends[-1]]
     packed = [gzip.compress(plain(*parts)[a:b]) for a, b in itertools.pairwise(cuts)]
     damaged = damage(packed[where], chance, kind)
+    assume(damaged)  # of a frame that is gone nothing tells
     found = read(b"".join([*packed[:where], damaged, *packed[where + 1 :]]))
     whole = [str(i) for i in range(10) if ends[i + 2] <= cuts[where] or ends[i + 1] >= cuts[where + 1]]
     assert [name for name in names(found) if name in whole] == whole

@@ -65,7 +65,7 @@ def _lines(
             continue
         behind = False
         if lost is not None:
-            yield broken(lost, start, "no ARC header")
+            yield broken(f"no ARC header, at byte {lost}", lost, start)
             lost = None
         record = _record(header, start)
         record.block, read = _read(stream, record, limit, wanted)
@@ -74,7 +74,7 @@ def _lines(
             record.error = f"cut off: {read} of {record.size} bytes, at byte {start}"
         yield _placed(record, at, size)
     if lost is not None:
-        yield _placed(broken(lost, at, "no ARC header"), at, size)
+        yield _placed(broken(f"no ARC header, at byte {lost}", lost), at, size)
 
 
 def _inflated(stream: BinaryIO, limit: int, wanted: Collection[str]) -> Iterator[Record]:
@@ -95,10 +95,10 @@ def _inflated(stream: BinaryIO, limit: int, wanted: Collection[str]) -> Iterator
             if damage is None:
                 return
             if last is None or not last.error:
-                yield Record(0, damage.block, damage.end, {}, None, 0, damage.error)
+                yield broken(damage.error, damage.block, damage.end)
             source.go_behind()
     except Damaged as damaged:
-        yield Record(0, None, None, {}, None, 0, f"{damaged}; the rest of the file is given up")
+        yield broken(f"{damaged}; the rest of the file is given up")
 
 
 def _members(stream: BinaryIO, limit: int, wanted: Collection[str], size: int) -> Iterator[Record]:
@@ -125,7 +125,7 @@ def _members(stream: BinaryIO, limit: int, wanted: Collection[str], size: int) -
         at = _next(stream, start + 1) if problem else end
         end = size if at is None else at
         if problem:
-            yield broken(start, end, problem)
+            yield broken(f"{problem}, at byte {start}", start, end)
         else:
             assert record is not None
             yield _placed(record, end, size)
@@ -170,15 +170,17 @@ def _record(header: re.Match[bytes], offset: int) -> Record:
     url, address, time, mime, length = (part.decode("utf-8", "replace") for part in header.groups())
     digits = time.ljust(14, "0")
     day, clock = (f"{digits[:4]}-{digits[4:6]}-{digits[6:8]}", f"{digits[8:10]}:{digits[10:12]}:{digits[12:]}")
-    headers = {
-        "warc-type": "warcinfo" if url.startswith("filedesc:") else "response",
-        "warc-target-uri": url,
-        "warc-date": f"{day}T{clock}Z",
-        "warc-ip-address": address,
-        "content-type": mime,
-        "content-length": length,
+    kind = "warcinfo" if url.startswith("filedesc:") else "response"
+    head = {
+        "WARC-Type": kind,
+        "WARC-Target-URI": url,
+        "WARC-Date": f"{day}T{clock}Z",
+        "WARC-IP-Address": address,
+        "Content-Type": mime,
+        "Content-Length": length,
     }
-    return Record(0, offset, None, headers, None, int(length))
+    lines = "".join(f"{name}: {value}\r\n" for name, value in head.items())
+    return Record(0, offset, None, kind, lines, None, int(length))
 
 
 def _read(stream: BinaryIO, record: Record, limit: int, wanted: Collection[str]) -> tuple[bytes | None, int]:

@@ -236,8 +236,7 @@ def _numbered(stream: BinaryIO, name: str, number: int, limit: int) -> bytes | N
     """A WARC record by its number, as its header and block."""
     for record in records(stream, limit, _WARC_TYPES):
         if record.number == number:
-            head = "".join(f"{key}: {value}\r\n" for key, value in record.headers.items())
-            return head.encode("utf-8", "replace") + b"\r\n" + (record.block or b"")
+            return record.head.strip().encode("utf-8", "replace") + b"\r\n\r\n" + (record.block or b"")
     return None
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import IO, Any, Protocol, cast
 
-import pyarrow as pa
+import lz4.frame
 import zstandard
 
 PIECE = 1 << 20
@@ -27,9 +27,10 @@ _STEP = 1 << 13
 _OUT = 1 << 17  # bytes for what is unpacked, made anew for each frame, most of which are small
 _XZ_MEMORY = 256 << 20
 _ZSTD_WINDOW = 128 << 20  # as zstd itself has it
-_ZSTD_BLOCK = 128 << 10
-_ZSTD = b"\x28\xb5\x2f\xfd"
-_LZ4 = b"\x04\x22\x4d\x18"
+ZSTD_BLOCK = 128 << 10
+ZSTD = b"\x28\xb5\x2f\xfd"
+LZ4 = b"\x04\x22\x4d\x18"
+_LZ4_BLOCK = 4 << 20
 # A skippable frame before all others has their dictionary (IIPC, WARC Zstandard 1.0); the specification allows more.
 _DICTIONARY, _MAX_DICTIONARY = b"\x5d\x2a\x4d\x18", 16 << 20
 _MAGIC = 16  # bytes that the longest of the patterns below looks at, at least
@@ -221,7 +222,7 @@ def _unpacked(tape: Tape, frame: _Cut, reader: Any) -> Iterator[tuple[bytes, int
     while True:
         try:
             data = reader.read(_OUT)
-        except (OSError, pa.ArrowException, zstandard.ZstdError, BadFrame) as error:
+        except (OSError, zstandard.ZstdError, BadFrame) as error:
             if frame.failure is not None:
                 raise frame.failure from None
             raise BadFrame(str(error)) from None
@@ -232,7 +233,7 @@ def _unpacked(tape: Tape, frame: _Cut, reader: Any) -> Iterator[tuple[bytes, int
         pass
 
 
-class _Zstd:
+class Zstd:
     """Frames of zstd, of a file whose first frame may be their dictionary."""
 
     def __init__(self) -> None:
@@ -251,12 +252,21 @@ class _Zstd:
         frame = _Cut(_zstd_blocks(tape))
         yield from _unpacked(tape, frame, self._unpacker.stream_reader(cast(IO[bytes], frame), read_size=_READ))
 
+    def at_once(self, frame: bytes, most: int) -> bytes:
+        """A whole frame, unpacked. most: bytes that it unpacks to at most. Raises BadFrame."""
+        if zstandard.frame_content_size(frame) > most:
+            raise BadFrame("it is said to unpack to more than it can")
+        try:
+            return self._unpacker.decompress(frame, max_output_size=most)
+        except zstandard.ZstdError as error:
+            raise BadFrame(str(error)) from None
+
     def _learn(self, tape: Tape, size: int) -> None:
         if size > _MAX_DICTIONARY:
             raise BadFrame(f"a dictionary of {size} bytes, at most {_MAX_DICTIONARY} are read")
         data = tape.exactly(size)
         try:
-            if data.startswith(_ZSTD):
+            if data.startswith(ZSTD):
                 data = self._unpacker.stream_reader(data).read(_MAX_DICTIONARY + 1)
             if len(data) > _MAX_DICTIONARY:
                 raise BadFrame(f"a dictionary of more than {_MAX_DICTIONARY} bytes")
@@ -280,7 +290,7 @@ def _is_skippable(magic: bytes) -> bool:
 def _zstd_blocks(tape: Tape) -> Iterator[bytes]:
     head = tape.exactly(5)
     about = head[4]
-    if not head.startswith(_ZSTD) or about & 8:
+    if not head.startswith(ZSTD) or about & 8:
         raise BadFrame("no frame begins here")
     alone = about >> 5 & 1
     yield head + tape.exactly(1 - alone + (0, 1, 2, 4)[about & 3] + (alone, 2, 4, 8)[about >> 6])
@@ -289,22 +299,55 @@ def _zstd_blocks(tape: Tape) -> Iterator[bytes]:
         block = tape.exactly(3)
         said = int.from_bytes(block, "little")
         last, kind, size = said & 1, said >> 1 & 3, said >> 3
-        if kind == 3 or size > _ZSTD_BLOCK:
+        if kind == 3 or size > ZSTD_BLOCK:
             raise BadFrame("a block's header is damaged")
         yield block + tape.exactly(1 if kind == 1 else size)  # a block of one byte repeated has that byte
     if about & 4:
         yield tape.exactly(4)
 
 
+class Lz4:
+    """Unpacks whole frames of lz4, again and again, since to make ready for one takes longer than a small one."""
+
+    def __init__(self) -> None:
+        self._context = lz4.frame.create_decompression_context()
+
+    def at_once(self, frame: bytes, most: int) -> bytes:
+        """A whole frame, unpacked. most: bytes that it unpacks to at most. Raises BadFrame."""
+        try:
+            data, read, ends = lz4.frame.decompress_chunk(self._context, frame, max_length=max(1, most))
+        except RuntimeError as error:
+            lz4.frame.reset_decompression_context(self._context)
+            raise BadFrame(str(error)) from None
+        if not ends or read < len(frame):
+            lz4.frame.reset_decompression_context(self._context)
+            raise BadFrame("it unpacks to more than it can")
+        return data
+
+
 def _lz4(tape: Tape) -> Iterator[tuple[bytes, int]]:
-    frame = _Cut(_lz4_blocks(tape))
-    yield from _unpacked(tape, frame, pa.CompressedInputStream(pa.PythonFile(frame, mode="r"), "lz4"))
+    context, held, least = lz4.frame.create_decompression_context(), bytearray(), tape.at
+    for block in _lz4_blocks(tape):
+        try:
+            data, _, _ = lz4.frame.decompress_chunk(context, block, max_length=_LZ4_BLOCK)
+        except RuntimeError as error:
+            raise BadFrame(str(error)) from None
+        if len(held) + len(data) > _OUT:  # a small frame is held back until its check sum is known to be right
+            yield from _pieces(held, least)
+            held.clear()
+        held += data
+        least = tape.at
+    yield from _pieces(held, tape.at)
+
+
+def _pieces(data: bytearray, least: int) -> Iterator[tuple[bytes, int]]:
+    return ((bytes(data[at : at + PIECE]), least) for at in range(0, len(data), PIECE))
 
 
 def _lz4_blocks(tape: Tape) -> Iterator[bytes]:
     head = tape.exactly(7)
     flags, largest = head[4], head[5] >> 4 & 7
-    if not head.startswith(_LZ4) or flags >> 6 != 1 or flags & 2 or largest < 4:
+    if not head.startswith(LZ4) or flags >> 6 != 1 or flags & 2 or largest < 4:
         raise BadFrame("no frame begins here")
     yield head + tape.exactly(8 * (flags >> 3 & 1) + 4 * (flags & 1))
     while True:
@@ -340,13 +383,13 @@ KINDS = (
     Kind("gzip member", (b"\x1f\x8b",), re.compile(rb"\x1f\x8b\x08[\x00-\x1f]"), False, lambda: _fed(_Gzip), _ANEW),
     Kind(
         "zstd frame",
-        (_ZSTD, *(bytes([first]) + b"\x2a\x4d\x18" for first in range(0x50, 0x60))),
-        re.compile(re.escape(_ZSTD)),
+        (ZSTD, *(bytes([first]) + b"\x2a\x4d\x18" for first in range(0x50, 0x60))),
+        re.compile(re.escape(ZSTD)),
         False,
-        _Zstd,
+        Zstd,
         _ANEW,
     ),
-    Kind("lz4 frame", (_LZ4,), re.compile(re.escape(_LZ4)), False, lambda: _lz4, _ANEW),
+    Kind("lz4 frame", (LZ4,), re.compile(re.escape(LZ4)), False, lambda: _lz4, _ANEW),
 )
 
 

@@ -17,6 +17,7 @@ from fastwarc.warc import ArchiveIterator, WarcRecord
 
 from firn.data.arc import arc_records, is_arc
 from firn.data.frames import kind_of
+from firn.data.warc_framed import framed_records
 from firn.data.warc_packed import packed_records
 from firn.data.warc_record import GZIP, Record, broken, is_whole
 from firn.data.wikitext.packed import HEAD, damaged_kind
@@ -62,12 +63,14 @@ def _found(stream: BinaryIO, limit: int, wanted: Collection[str]) -> Iterator[Re
     head = stream.read(_MAX_HEADER)
     stream.seek(0)
     if size == 0:
-        yield broken(0, 0, "the file is empty")
+        yield broken("the file is empty, at byte 0", 0, 0)
     elif is_arc(head):
         yield from arc_records(stream, limit, wanted)
     elif head.startswith(GZIP) and _one_record(head):
         yield from _Archive(stream, size, limit, wanted, members=True).records()
-    elif kind_of(head):
+    elif (kind := kind_of(head)) and kind.name in ("zstd frame", "lz4 frame"):
+        yield from framed_records(stream, limit, wanted)
+    elif kind:
         yield from packed_records(stream, limit, wanted)
     else:
         yield from _unknown(stream, size, limit, wanted)
@@ -112,6 +115,27 @@ class _Bytes:
         return self.at
 
 
+def _head(found: WarcRecord) -> str | None:
+    """A record's header; empty where it is not whole, None where lines that end in LF alone were taken for one."""
+    headers = found.headers
+    head = str(headers)
+    # Beside the fields there are the first line and an empty one; where there are others, they are looked at.
+    if head.count("\n") != len(headers) + 2 and "\n" in "".join(headers.values()):
+        return None
+    return head if is_whole(head) else ""
+
+
+def _read(found: WarcRecord, offset: int, head: str, limit: int, wanted: Collection[str]) -> Record:
+    record = Record(0, offset, None, str(found.record_type), head, None, found.content_length)
+    if record.type == "unknown":  # to fastwarc
+        record.type = record.headers["warc-type"].lower()
+    if record.type in wanted and record.size <= limit:
+        record.block = found.reader.read()
+        if len(record.block) != record.size:
+            record.error = f"cut off: {len(record.block)} of {record.size} bytes, at byte {offset}"
+    return record
+
+
 class _Archive:
     """A file whose records each have their place. members: a gzip member per record; otherwise it is plain. lenient:
     the lines of its headers end in LF alone."""
@@ -133,17 +157,17 @@ class _Archive:
             for found in ArchiveIterator(cast(BinaryIO, source), parse_http=False, quirks_mode=self.lenient):
                 offset = start + found.stream_pos
                 if last is not None:
-                    yield self._placed(last, offset)
+                    last.end = offset
+                    yield last
                     last = None
-                items = found.headers.items()
-                headers = {name.lower(): value for name, value in reversed(items)}  # of repeated ones the first counts
-                if not self.lenient and "\n" in "".join(headers.values()):
+                head = _head(found)
+                if head is None and not self.lenient:
                     self.lenient = True
                     return offset
-                if not is_whole(headers, items):
+                if not head:
                     start, problem = offset, "no WARC header, or not all of it"
                     break
-                last = self._read(found, offset, headers)
+                last = _read(found, offset, head, self.limit, self.wanted)
                 if last.error is not None:
                     break
         except OSError as error:
@@ -155,15 +179,17 @@ class _Archive:
         begin = cast(int, last.offset)
         if last.error:
             after = self.next(begin + 1)
-            yield self._placed(last, self.size if after is None else after)
+            last.end = self.size if after is None else after
+            yield last
             return after
         end, whole = self._end(begin)
         if not whole:
             after = self.next(begin + 1)
-            end = self.size if after is None else after
-            yield self._placed(last, end)
+            last.end = end = self.size if after is None else after
+            yield last
             return (yield from self._skipped(end, after, problem or "the record before is cut off"))
-        yield self._placed(last, end)
+        last.end = end
+        yield last
         if problem is None and self._rest_is_blank(end):
             return None
         # Where the next record begins at once, what was wrong lay behind the end of this one, within its member.
@@ -173,20 +199,8 @@ class _Archive:
         return (yield from self._skipped(end, after, problem or "no WARC record"))
 
     def _skipped(self, start: int, after: int | None, problem: str) -> Generator[Record, None, int | None]:
-        yield broken(start, self.size if after is None else after, problem)
+        yield broken(f"{problem}, at byte {start}", start, self.size if after is None else after)
         return after
-
-    def _read(self, found: WarcRecord, offset: int, headers: dict[str, str]) -> Record:
-        size = found.content_length
-        if headers["warc-type"].lower() not in self.wanted or size > self.limit:
-            return Record(0, offset, None, headers, None, size)
-        block = found.reader.read()
-        error = None if len(block) == size else f"cut off: {len(block)} of {size} bytes, at byte {offset}"
-        return Record(0, offset, None, headers, block, size, error)
-
-    def _placed(self, record: Record, end: int) -> Record:
-        record.end = end
-        return record
 
     def _end(self, offset: int) -> tuple[int, bool]:
         """Where the record at `offset` ends, and whether it ends there as it should and not with the file."""

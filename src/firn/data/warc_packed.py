@@ -8,33 +8,41 @@ record that the damage cuts off, or else those bytes of the file.
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 from typing import BinaryIO
 
 from firn.data.compressed import FREE, MAX_RATIO, Damaged
-from firn.data.warc_record import Record, is_whole
+from firn.data.frames import dictionary
+from firn.data.warc_record import Record, broken, is_whole
 from firn.data.wikitext.packed import Cut, unpack
 
 _MAX_HEADER = 1 << 16
 _PIECE = 1 << 20
-_BEGIN = re.compile(rb"WARC/\d\.\d{1,2}[ \t]{0,8}\r?\n")
+BEGIN = re.compile(rb"WARC/\d\.\d{1,2}[ \t]{0,8}\r?\n")
 _HEADER_END = re.compile(rb"\n\r?\n")
 _BLANK = re.compile(rb"[\r\n\x00]*")
-# Bytes that are looked at again when more come: as many as _BEGIN is long, and the two empty lines before it.
+# Bytes that are looked at again when more come: as many as BEGIN is long, and the two empty lines before it.
 _OVERLAP = 32
 
 
 class Stretches:
     """What a compressed file holds, in stretches from one damaged place to the next. It reads like a file that ends
-    where a stretch does. cut: the damage there, once it is reached; None at the end of the file.
+    where a stretch does. start: offset in the file of the frame that it is read from. cut: the damage there, once it is
+    reached; None at the end of the file.
 
     Reading raises what the file's own does, and Damaged where it unpacks to far more than there is of it.
     """
 
-    def __init__(self, stream: BinaryIO):
-        self._stream, self._taken = stream, 0
+    def __init__(self, stream: BinaryIO, start: int = 0):
+        self._stream, self.start, self._first, self._taken = stream, start, io.BytesIO(), 0
+        stream.seek(0)
+        if start:
+            self._first = io.BytesIO(dictionary(stream))
+            stream.seek(start)
+        self._moved = start - len(self._first.getbuffer())
         self._pieces = unpack(_Taken(self), search=True)
         self._held, self._base = bytearray(), 0  # unpacked bytes, and how many were before them
         self._block: int | None = None
@@ -43,7 +51,7 @@ class Stretches:
 
     def take(self, size: int) -> bytes:
         """Bytes of the file as it is."""
-        data = self._stream.read(size)
+        data = self._first.read(size) or self._stream.read(size)
         self._taken += len(data)
         return data
 
@@ -55,14 +63,15 @@ class Stretches:
     def place(self) -> int | None:
         """Offset in the file, if a frame begins with the byte that comes next, or the stretch ends; None otherwise."""
         if not self._held and not self._more():
-            return self.cut.block if self.cut else self._taken
+            return self.cut.block if self.cut else self._taken + self._moved
         return next((block for at, block in self._frames if at == self._base), None)
 
     def peek(self, size: int) -> bytes:
         """The bytes that come next, fewer only at the end of the stretch."""
         while len(self._held) < size and self._more():
             pass
-        return bytes(self._held[:size])
+        with memoryview(self._held) as held:
+            return bytes(held[:size])
 
     def read(self, size: int) -> bytes:
         """So many bytes, fewer only at the end of the stretch."""
@@ -101,11 +110,11 @@ class Stretches:
         size = 1 << 12
         while True:
             head = self.peek(size)
-            if not (begin := _BEGIN.match(head)):
+            if not (begin := BEGIN.match(head)):
                 return None
             if end := _HEADER_END.search(head, begin.end() - 1):
                 self._drop(end.end())
-                return head[begin.end() : end.start()]
+                return head[: end.start()]
             if len(head) < size or size >= _MAX_HEADER:
                 return None
             size *= 4
@@ -124,7 +133,7 @@ class Stretches:
         damage: Cut | None = None
         begin_at = 1
         while True:
-            while found := _BEGIN.search(self._held, begin_at):
+            while found := BEGIN.search(self._held, begin_at):
                 begin_at = found.start() + 1
                 if self._may_begin(found.start()):
                     del found  # it holds on to the bytes
@@ -153,12 +162,12 @@ class Stretches:
         if self.cut is not None or (piece := next(self._pieces, None)) is None:
             return False
         if isinstance(piece, Cut):
-            self.cut = piece
+            self.cut = piece.moved(self._moved)
             return False
         if piece.block != self._block:
             self._block = piece.block
             self._frames = [frame for frame in self._frames if frame[0] >= self._base]
-            self._frames.append((self._base + len(self._held), piece.block or 0))
+            self._frames.append((self._base + len(self._held), (piece.block or 0) + self._moved))
         self._held += piece.data
         if self._base + len(self._held) > max(FREE, MAX_RATIO * self._taken):
             raise Damaged(f"it unpacks to more than {MAX_RATIO} times its size")
@@ -179,26 +188,26 @@ class _Taken:
         return self._by.take(size)
 
 
-def packed_records(stream: BinaryIO, limit: int, wanted: Collection[str]) -> Iterator[Record]:
-    """Every record, and one with an error for each place where some are lost. The arguments are those of
-    `firn.data.warc.records`."""
-    source, found = Stretches(stream), False
+def packed_records(stream: BinaryIO, limit: int, wanted: Collection[str], start: int = 0) -> Iterator[Record]:
+    """Every record, and one with an error for each place where some are lost. start: offset of the frame that is read
+    first. The other arguments are those of `firn.data.warc.records`."""
+    source, found = Stretches(stream, start), False
     try:
         for record in _records(source, limit, wanted):
             found = True
             yield record
     except Damaged as damage:
         found = True
-        yield Record(0, None, None, {}, None, 0, f"{damage}; the rest of the file is given up")
+        yield broken(f"{damage}; the rest of the file is given up")
     if not found:
-        yield Record(0, None, None, {}, None, 0, "no WARC record in it")
+        yield broken("no WARC record in it")
 
 
 def _records(source: Stretches, limit: int, wanted: Collection[str]) -> Iterator[Record]:
     more = True
     while more:
         source.skip_blank()
-        lost = Record(0, None, None, {}, None, 0)
+        lost = broken("")
         if source.peek(1):
             at, begin = source.at, source.place()
             record = _record(source, limit, wanted)
@@ -213,13 +222,14 @@ def _records(source: Stretches, limit: int, wanted: Collection[str]) -> Iterator
                 yield record
                 continue
             lost = record or lost
-            lost.error = lost.error or f"no WARC header, or not all of it, at byte {at} of what it unpacks to"
+            behind = f" from byte {source.start} on" if source.start else ""
+            lost.error = lost.error or f"no WARC header, or not all of it, at byte {at} of what it unpacks to{behind}"
         elif source.cut is None:
             return
         damage, more = source.go_on()
         if damage is not None:
             said = replace(damage, final=not more).error
-            if lost.headers:
+            if lost.head:
                 lost.error = f"{lost.error}: {said}"
             else:
                 lost.offset, lost.end, lost.error = damage.block, damage.end, said
@@ -228,12 +238,13 @@ def _records(source: Stretches, limit: int, wanted: Collection[str]) -> Iterator
 
 def _record(source: Stretches, limit: int, wanted: Collection[str]) -> Record | None:
     """The record that begins here; None where none does, or it is cut off and of a type that is not wanted."""
-    head = source.header()
-    items = _items(head) if head is not None else []
-    headers = {name.lower(): value for name, value in reversed(items)}  # of repeated ones the first counts
-    if not is_whole(headers, items) or not re.fullmatch(r"\d{1,18}", headers["content-length"]):
+    head = (source.header() or b"").decode("utf-8", "replace")
+    if not is_whole(head):
         return None
-    record = Record(0, None, None, headers, None, int(headers["content-length"]))
+    record = Record(0, None, None, "", head, None, 0)
+    if not re.fullmatch(r"\d{1,18}", record.headers["content-length"]):
+        return None
+    record.type, record.size = record.headers["warc-type"].lower(), int(record.headers["content-length"])
     if record.type in wanted and record.size <= limit:
         record.block = source.read(record.size)
         read = len(record.block)
@@ -244,15 +255,3 @@ def _record(source: Stretches, limit: int, wanted: Collection[str]) -> Record | 
             return None
         record.error = f"cut off: {read} of {record.size} bytes"
     return record
-
-
-def _items(head: bytes) -> list[tuple[str, str]]:
-    """Names and values of a header; a line that begins with a space continues the one before."""
-    items: list[tuple[str, str]] = []
-    for line in head.decode("utf-8", "replace").split("\n"):
-        if line[:1] in (" ", "\t") and items:
-            items[-1] = (items[-1][0], f"{items[-1][1]} {line.strip()}")
-        elif ":" in line:
-            name, _, value = line.partition(":")
-            items.append((name.strip(), value.strip()))
-    return items

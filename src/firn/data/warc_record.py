@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 GZIP = b"\x1f\x8b\x08"
-_ONCE = ["content-length", "warc-type"]
 
 
 @dataclass(slots=True)
@@ -14,23 +12,27 @@ class Record:
     """One record, or one place that should have been one.
 
     number: from 0, in the order of the file. offset, end: bytes of the file that hold it, compressed as they lie there;
-    None where the file is compressed as a whole. headers: names in lower case. block: its content; None where it was
-    not read, being longer than the limit or of a type not wanted. size: bytes of the block as its header says. error:
-    what is wrong with it, and then the rest may be missing.
+    None where the file is compressed as a whole. type: WARC-Type in lower case; empty where there is none. head: its
+    header, as it stands. block: its content; None where it was not read, being longer than the limit or of a type not
+    wanted. size: bytes of the block as its header says. error: what is wrong with it, and then the rest may be missing.
     """
 
     number: int
     offset: int | None
     end: int | None
-    headers: Mapping[str, str]
+    type: str
+    head: str
     block: bytes | None
     size: int
     error: str | None = None
+    _headers: dict[str, str] | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
-    def type(self) -> str:
-        """WARC-Type in lower case; empty where there is none."""
-        return self.headers.get("warc-type", "").lower()
+    def headers(self) -> dict[str, str]:
+        """The header's values by their names in lower case."""
+        if self._headers is None:
+            self._headers = headers(self.head)
+        return self._headers
 
     @property
     def place(self) -> str:
@@ -40,14 +42,37 @@ class Record:
         return f"bytes={self.offset}-{self.end - 1 if self.end > self.offset else ''}"
 
 
-def broken(offset: int, end: int, problem: str) -> Record:
+def broken(error: str, offset: int | None = None, end: int | None = None) -> Record:
     """A place where no record can be read."""
-    return Record(0, offset, end, {}, None, 0, f"{problem}, at byte {offset}")
+    return Record(0, offset, end, "", "", None, 0, error)
 
 
-def is_whole(headers: Mapping[str, str], items: Collection[tuple[str, str]]) -> bool:
+def items(head: str) -> list[tuple[str, str]]:
+    """Names and values of a header; a line that begins with a space continues the one before."""
+    found: list[tuple[str, str]] = []
+    for line in head.split("\n"):
+        name, colon, value = line.partition(":")
+        if line[:1] in (" ", "\t") and found:
+            found[-1] = (found[-1][0], f"{found[-1][1]} {line.strip()}")
+        elif colon:
+            found.append((name.strip(), value.strip()))
+    return found
+
+
+def headers(head: str) -> dict[str, str]:
+    """Values of a header by their names in lower case. Of repeated ones the first counts."""
+    return {name.lower(): value for name, value in reversed(items(head))}
+
+
+def is_whole(head: str) -> bool:
     """Whether a WARC header has all that each has, and once: where one breaks off, the header of the next record may
-    have been taken for the rest of it. headers: by names in lower case. items: as they stand."""
-    if len(headers) == len(items):
-        return "warc-type" in headers and "content-length" in headers
-    return sorted(lower for name, _ in items if (lower := name.lower()) in _ONCE) == _ONCE
+    have been taken for the rest of it."""
+    if _once(head, "\nWARC-Type:") and _once(head, "\nContent-Length:"):  # as nearly all write them
+        return True
+    names = [name.lower() for name, _ in items(head)]
+    return names.count("warc-type") == names.count("content-length") == 1
+
+
+def _once(head: str, name: str) -> bool:
+    at = head.find(name)
+    return at >= 0 and head.find(name, at + 1) < 0
