@@ -159,6 +159,48 @@ def test_a_file_of_nothing_but_broken_places_is_given_up() -> None:
     assert "given up" in (found[-1].error or "")
 
 
+@pytest.mark.parametrize("pack", [lambda *r: b"".join(r), members, lambda *r: b"".join(map(zstandard.compress, r))])
+def test_names_of_fields_in_any_case(pack: Callable[..., bytes]) -> None:
+    """ISO 28500 leaves it open, and some libraries write small letters."""
+    parts = sample(6)
+    parts[2] = parts[2].replace(b"Content-Length", b"content-length").replace(b"WARC-Type", b"warc-type")
+    parts[3] = parts[3].replace(b"Content-Length", b"CONTENT-LENGTH")
+    parts[4] = parts[4].replace(b"Content-Length:", b"Content-length :")
+    data = pack(*parts)
+    found, usual = read(data), read(pack(*sample(6)))
+    assert [(r.error, r.block, r.type) for r in found] == [(None, r.block, "response") for r in usual]
+    for number, each in enumerate(found):
+        assert each.number == number
+        (again,) = read(data[each.offset : each.end])
+        assert again.block == each.block
+
+
+@pytest.mark.parametrize("pack", [lambda *r: b"".join(r), members, lambda *r: b"".join(map(zstandard.compress, r))])
+@pytest.mark.parametrize("length", [b"-60", b"abc", b"", b"1e3", b"0x10"])
+def test_a_length_that_is_no_number(pack: Callable[..., bytes], length: bytes) -> None:
+    parts = sample(3, size=60)
+    parts[1] = parts[1][: parts[1].index(b"Content-Length: ") + 16] + length + b"\r\n\r\n" + b"\r\n\r\n"
+    found = read(pack(*parts))
+    assert names(found) == ["0", "2"]
+    assert sum(r.error is not None for r in found) == 1
+
+
+def test_a_damaged_record_among_unusual_ones() -> None:
+    parts = [part.replace(b"Content-Length", b"content-length") for part in sample(5)]
+    parts[2] = parts[2].replace(b"WARC/1.0\r\n", b"WARX")
+    data = b"".join(parts)
+    found = read(data)
+    assert names(found) == ["0", "1", "3", "4"]
+    (lost,) = (r for r in found if r.error is not None)
+    assert data[lost.offset : lost.end] == parts[2]
+    assert lost.error == f"no WARC header, or not all of it, at byte {lost.offset}"
+
+
+def test_zeros_before_a_record() -> None:
+    parts = sample(3)
+    assert names(read(parts[0] + bytes(100) + parts[1] + parts[2])) == ["0", "1", "2"]
+
+
 def test_a_record_over_the_limit_is_passed_over_unread() -> None:
     found = read(members(record("0", b"x" * 2000), record("1", b"y" * 200)), limit=1000)
     assert [(r.size, r.block and len(r.block), r.error) for r in found] == [(2000, None, None), (200, 200, None)]

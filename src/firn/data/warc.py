@@ -19,7 +19,7 @@ from firn.data.arc import arc_records, is_arc
 from firn.data.frames import kind_of
 from firn.data.warc_framed import framed_records
 from firn.data.warc_packed import packed_records
-from firn.data.warc_record import GZIP, Record, broken, is_whole
+from firn.data.warc_record import GZIP, Record, broken, is_usual, is_whole
 from firn.data.wikitext.packed import HEAD, damaged_kind
 
 __all__ = ["MAX_BROKEN", "Record", "records"]
@@ -28,7 +28,7 @@ __all__ = ["MAX_BROKEN", "Record", "records"]
 MAX_BROKEN = 1000
 
 _MEMBER = re.compile(re.escape(GZIP))
-_LINE = re.compile(rb"(?<![^\n])WARC/\d\.\d")
+_LINE = re.compile(rb"(?<![^\n\x00])WARC/\d\.\d")
 _HEADER_END = re.compile(rb"\r?\n\r?\n")
 _LENGTH = re.compile(rb"\ncontent-length:\s*(\d{1,18})", re.IGNORECASE)
 _PIECE = 1 << 16
@@ -115,21 +115,13 @@ class _Bytes:
         return self.at
 
 
-def _head(found: WarcRecord) -> str | None:
-    """A record's header; empty where it is not whole, None where lines that end in LF alone were taken for one."""
-    headers = found.headers
-    head = str(headers)
-    # Beside the fields there are the first line and an empty one; where there are others, they are looked at.
-    if head.count("\n") != len(headers) + 2 and "\n" in "".join(headers.values()):
-        return None
-    return head if is_whole(head) else ""
-
-
 def _read(found: WarcRecord, offset: int, head: str, limit: int, wanted: Collection[str]) -> Record:
     record = Record(0, offset, None, str(found.record_type), head, None, found.content_length)
     if record.type == "unknown":  # to fastwarc
         record.type = record.headers["warc-type"].lower()
-    if record.type in wanted and record.size <= limit:
+    if not record.size and not re.fullmatch("0+", length := record.headers["content-length"]):
+        record.error = f"its length is no number: {length[:20]!r}, at byte {offset}"
+    elif record.type in wanted and record.size <= limit:
         record.block = found.reader.read()
         if len(record.block) != record.size:
             record.error = f"cut off: {len(record.block)} of {record.size} bytes, at byte {offset}"
@@ -138,16 +130,18 @@ def _read(found: WarcRecord, offset: int, head: str, limit: int, wanted: Collect
 
 class _Archive:
     """A file whose records each have their place. members: a gzip member per record; otherwise it is plain. lenient:
-    the lines of its headers end in LF alone."""
+    the lines of its headers end in LF alone. unusual: the capitals of its fields are not those that fastwarc knows."""
 
     def __init__(self, stream: BinaryIO, size: int, limit: int, wanted: Collection[str], members: bool):
         self.stream, self.size, self.limit, self.wanted, self.members = stream, size, limit, wanted, members
-        self.lenient = False
+        self.lenient = self.unusual = False
 
     def records(self) -> Iterator[Record]:
         at: int | None = 0
-        while at is not None:
+        while at is not None and not self.unusual:
             at = yield from self._sound(at)
+        if at is not None:
+            yield from packed_records(self.stream, self.limit, self.wanted, at, search=False)
 
     def _sound(self, start: int) -> Generator[Record, None, int | None]:
         """Records from `start` as far as they are sound, then what is not. Returns where to go on, or None."""
@@ -160,11 +154,16 @@ class _Archive:
                     last.end = offset
                     yield last
                     last = None
-                head = _head(found)
-                if head is None and not self.lenient:
+                headers = found.headers
+                head = str(headers)
+                # Beside the fields there are the first line and an empty one. Lines that end in LF alone are joined.
+                if head.count("\n") != len(headers) + 2 and not self.lenient and "\n" in "".join(headers.values()):
                     self.lenient = True
                     return offset
-                if not head:
+                if not is_usual(head):
+                    if is_whole(head):
+                        self.unusual = True
+                        return offset
                     start, problem = offset, "no WARC header, or not all of it"
                     break
                 last = _read(found, offset, head, self.limit, self.wanted)

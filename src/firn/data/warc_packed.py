@@ -30,20 +30,22 @@ _OVERLAP = 32
 
 class Stretches:
     """What a compressed file holds, in stretches from one damaged place to the next. It reads like a file that ends
-    where a stretch does. start: offset in the file of the frame that it is read from. cut: the damage there, once it is
-    reached; None at the end of the file.
+    where a stretch does; so does a plain file, which is one stretch.
+
+    start: offset in the file of the frame that it is read from. search: as in `unpack`. cut: the damage at the end of
+    the stretch, once it is reached; None at the end of the file.
 
     Reading raises what the file's own does, and Damaged where it unpacks to far more than there is of it.
     """
 
-    def __init__(self, stream: BinaryIO, start: int = 0):
+    def __init__(self, stream: BinaryIO, start: int = 0, search: bool = True):
         self._stream, self.start, self._first, self._taken = stream, start, io.BytesIO(), 0
         stream.seek(0)
         if start:
             self._first = io.BytesIO(dictionary(stream))
             stream.seek(start)
         self._moved = start - len(self._first.getbuffer())
-        self._pieces = unpack(_Taken(self), search=True)
+        self._pieces = unpack(_Taken(self), search)
         self._held, self._base = bytearray(), 0  # unpacked bytes, and how many were before them
         self._block: int | None = None
         self._frames: list[tuple[int, int]] = []  # unpacked bytes that are a frame's first, and where it begins
@@ -60,10 +62,17 @@ class Stretches:
         """How many unpacked bytes were read."""
         return self._base
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether the file is not compressed, once something of it is read."""
+        return self._block is None
+
     def place(self) -> int | None:
         """Offset in the file, if a frame begins with the byte that comes next, or the stretch ends; None otherwise."""
         if not self._held and not self._more():
             return self.cut.block if self.cut else self._taken + self._moved
+        if self.is_plain:
+            return self._base + self._moved
         return next((block for at, block in self._frames if at == self._base), None)
 
     def peek(self, size: int) -> bytes:
@@ -188,10 +197,13 @@ class _Taken:
         return self._by.take(size)
 
 
-def packed_records(stream: BinaryIO, limit: int, wanted: Collection[str], start: int = 0) -> Iterator[Record]:
-    """Every record, and one with an error for each place where some are lost. start: offset of the frame that is read
-    first. The other arguments are those of `firn.data.warc.records`."""
-    source, found = Stretches(stream, start), False
+def packed_records(
+    stream: BinaryIO, limit: int, wanted: Collection[str], start: int = 0, search: bool = True
+) -> Iterator[Record]:
+    """Every record, and one with an error for each place where some are lost. start: offset of the frame, or in a plain
+    file of the record, that is read first. search: whether the file is compressed, though its first bytes do not say
+    how. The other arguments are those of `firn.data.warc.records`."""
+    source, found = Stretches(stream, start, search), False
     try:
         for record in _records(source, limit, wanted):
             found = True
@@ -222,11 +234,16 @@ def _records(source: Stretches, limit: int, wanted: Collection[str]) -> Iterator
                 yield record
                 continue
             lost = record or lost
-            behind = f" from byte {source.start} on" if source.start else ""
-            lost.error = lost.error or f"no WARC header, or not all of it, at byte {at} of what it unpacks to{behind}"
+            lost.offset = begin if source.is_plain else None
+            where = f"{at} of what it unpacks to" + (f" from byte {source.start} on" if source.start else "")
+            lost.error = (
+                lost.error or f"no WARC header, or not all of it, at byte {begin if source.is_plain else where}"
+            )
         elif source.cut is None:
             return
         damage, more = source.go_on()
+        if source.is_plain:
+            lost.end = source.place()
         if damage is not None:
             said = replace(damage, final=not more).error
             if lost.head:

@@ -64,11 +64,14 @@ def headers(head: str) -> dict[str, str]:
     return {name.lower(): value for name, value in reversed(items(head))}
 
 
+def is_usual(head: str) -> bool:
+    """Whether a WARC header has what each has once, with the capitals that nearly all write."""
+    return _once(head, "\nWARC-Type:") and _once(head, "\nContent-Length:")
+
+
 def is_whole(head: str) -> bool:
     """Whether a WARC header has all that each has, and once: where one breaks off, the header of the next record may
     have been taken for the rest of it."""
-    if _once(head, "\nWARC-Type:") and _once(head, "\nContent-Length:"):  # as nearly all write them
-        return True
     names = [name.lower() for name, _ in items(head)]
     return names.count("warc-type") == names.count("content-length") == 1
 
