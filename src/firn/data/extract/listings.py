@@ -195,7 +195,7 @@ def _take_spaces(data, nodes, texts, number):  # type: ignore[no-untyped-def]
 def mark_listings(data, nodes, container, within, hints):  # type: ignore[no-untyped-def]
     """Make line numbers unseen and each listing whose lines are elements one block, in the tree and what
     `read_elements` says of it. Linear in the bytes: numbers are looked for in at most four times as many."""
-    texts = np.empty(1024, np.int32)  # those after numbers within the lines of one listing
+    texts = np.empty(nodes.shape[1], np.int32)  # those after numbers within the lines of one listing
     number = 0
     owner = row = 0
     left = 4 * data.size
@@ -241,8 +241,6 @@ def mark_listings(data, nodes, container, within, hints):  # type: ignore[no-unt
                 if number and container[after] != container[texts[0]]:
                     _take_spaces(data, nodes, texts, number)
                     number = 0
-                if number == texts.size:
-                    texts = np.concatenate((texts, texts))
                 texts[number] = after
                 number += 1
         i = last - 1
