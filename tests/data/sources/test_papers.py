@@ -175,6 +175,46 @@ def test_papers_side_by_side_below_a_stray_file_find_what_they_include(tmp_path:
         assert "of both" in row["text"]
 
 
+def test_papers_within_a_paper_stay_with_it(tmp_path: Path) -> None:
+    def article(doi: str, inner: str = "") -> str:
+        front = f"<article-id pub-id-type='doi'>{doi}</article-id><title-group><article-title/></title-group>"
+        return f"<article><front><article-meta>{front}</article-meta></front><body><p>{doi}</p></body>{inner}</article>"
+
+    letter = "<front-stub><article-id pub-id-type='doi'>10.1/7d</article-id></front-stub><body><p>letter</p></body>"
+    inner = f"<sub-article>{letter}</sub-article><response><body><p>response</p></body></response>"
+    root = tmp_path / "papers"
+    root.mkdir()
+    (root / "a.xml").write_text(article("10.1/A", inner))
+    (root / "set.xml").write_text(f"<pmc-articleset>{article('10.1/b')}{article('10.1/c', inner)}</pmc-articleset>")
+    documents, _ = run(tmp_path / "store", root)
+    by = {row["address"]: row for row in documents}
+    assert {address: row["group"] for address, row in by.items()} == {
+        "a.xml": "10.1/a",  # DOIs know no case
+        "a.xml#part=1": "10.1/a",
+        "a.xml#part=2": "10.1/a",
+        "set.xml": "10.1/b",
+        "set.xml#part=1": "10.1/c",
+        "set.xml#part=2": "10.1/c",
+        "set.xml#part=3": "10.1/c",
+    }
+    for address, parent in {"a.xml": None, "a.xml#part=2": "a.xml", "set.xml#part=1": None}.items():
+        assert by[address]["parent"] == (by[parent]["id"] if parent else None)
+    assert by["set.xml#part=3"]["parent"] == by["set.xml#part=1"]["id"]
+    documents, _ = run(tmp_path / "named", root, group=r"\w+")
+    assert {row["group"] for row in documents} == {"a", "set"}
+
+
+def test_a_supplement_stays_with_its_paper(tmp_path: Path) -> None:
+    root = tmp_path / "papers" / "mine"
+    (root / "more").mkdir(parents=True)
+    for name in ("main.tex", "response.tex", "more/supplement.tex"):
+        (root / name).write_text(paper(name, f"text of {name}" + "." * (name == "main.tex")))
+    documents, _ = run(tmp_path / "store", root.parent)
+    assert [(row["part"], row["group"]) for row in documents] == [(0, "mine"), (1, "mine"), (2, "mine")]
+    first = documents[0]["id"]
+    assert [row["parent"] for row in documents] == [None, first, first]
+
+
 def test_a_gzip_file_that_is_no_latex_is_no_paper(tmp_path: Path) -> None:
     root = tmp_path / "papers"
     root.mkdir()

@@ -301,25 +301,38 @@ def _read(rows: Rows, files: Files, address: str, settings: PapersSettings) -> N
     if not found or (files.kind == "markdown" and _NO_PAPER.match(posixpath.basename(files.name))):
         rows.remove("not_a_paper", id=id)
         return
-    for part, (name, paper) in enumerate(found):
-        if part and not rows.enter(f"{address}#part={part}"):
-            continue
-        _keep(rows, paper, document_id(address, part, payload), part, id, name, files.kind, settings)
+    part = 0
+    for name, parts in found:
+        arxiv = _arxiv(name) if files.kind == "latex" else None
+        doi = str(parts[0].meta.get("doi") or "").lower()
+        group = grouping(settings.group, name, doi or (f"arXiv:{arxiv[0]}" if arxiv else name))
+        parent = None
+        for paper in parts:
+            if part == 0 or rows.enter(f"{address}#part={part}"):
+                id = document_id(address, part, payload)
+                _keep(rows, paper, id, part, parent, group, arxiv, files.kind, settings)
+                parent = parent or id
+            part += 1
 
 
 def _keep(
-    rows: Rows, paper: works.Work, id: bytes, part: int, parent: bytes, name: str, kind: str, settings: PapersSettings
+    rows: Rows,
+    paper: works.Work,
+    id: bytes,
+    part: int,
+    parent: bytes | None,
+    group: str,
+    arxiv: tuple[str, datetime] | None,
+    kind: str,
+    settings: PapersSettings,
 ) -> None:
-    arxiv = _arxiv(name) if kind == "latex" else None
     published, method = paper.published, "article metadata"
     if arxiv and not published:
         published, method = arxiv[1], "arXiv number"
-    doi = str(paper.meta.get("doi") or "")
-    group = doi or (f"arXiv:{arxiv[0]}" if arxiv else name)
     rows.keep(
         id,
         paper.text if paper.blocks else "",
-        grouping(settings.group, name, group),
+        group,
         {
             **paper.meta,
             "arxiv": arxiv[0] if arxiv else None,
@@ -328,7 +341,7 @@ def _keep(
             "title": paper.title,
         },
         part=part,
-        parent=parent if part else None,
+        parent=parent,
         url=paper.url or (f"https://arxiv.org/abs/{arxiv[0]}" if arxiv else None),
         published=published,
         date_method=method if published else None,
@@ -336,8 +349,8 @@ def _keep(
     )
 
 
-def _parsed(files: Files, settings: PapersSettings) -> list[tuple[str, works.Work]]:
-    """The paper and those within it, each with its name; none where the files are something else.
+def _parsed(files: Files, settings: PapersSettings) -> list[tuple[str, list[works.Work]]]:
+    """The papers in the files: of each its name, and it with those within it. None where the files are something else.
 
     Raises MarkupError.
     """
@@ -346,26 +359,37 @@ def _parsed(files: Files, settings: PapersSettings) -> list[tuple[str, works.Wor
         (name, data), *_ = files.data.items()
         if name.lower().endswith(".gz"):
             data = archive.gunzip(data, settings.max_bytes)
-        return [(files.name, work) for work in _from_xml(xml.parse(data), include)]
+        return [(files.name, parts) for parts in _from_xml(xml.parse(data), include)]
     texts = {_within(name, files.name): _text(data) for name, data in files.data.items()}
     if files.kind == "latex":
-        mains = latex.main_files(texts)
-        # Several documents side by side are papers each; the files of one folder may belong to any of them.
-        named = {main: posixpath.join(files.name, main) if len(mains) > 1 else files.name for main in mains}
-        return [(named[main], latex.work(texts, main, include)) for main in mains]
+        papers = _documents(latex.main_files(texts))
+        # Several papers side by side have names of their own; the files of one folder may belong to any of them.
+        names = [posixpath.join(files.name, mains[0]) if len(papers) > 1 else files.name for mains in papers]
+        parts = [[latex.work(texts, main, include) for main in mains] for mains in papers]
+        return list(zip(names, parts, strict=True))
     if files.kind == "manubot":
-        return [(files.name, _manuscript(texts))]
-    return [(files.name, markdown.work(text)) for text in texts.values()]
+        return [(files.name, [_manuscript(texts)])]
+    return [(files.name, [markdown.work(text)]) for text in texts.values()]
 
 
-def _from_xml(root: xml.Element, include: jats.Include) -> list[works.Work]:
-    if (root.name == "article" and root.first("front") is not None) or root.first("article", "front") is not None:
-        return jats.works(root, include)
-    if root.name == "pmc-articleset" or any(True for _ in root.all("article-meta")):
-        return [work for article in root.all("article") for work in jats.works(article, include)]
-    if any(element.name in ("sections", "coredata", "item-info") for element in root.walk()):
-        return [elsevier.work(root, include)]
-    return []
+def _documents(mains: list[str]) -> list[list[str]]:
+    """Main files by the paper that they are of: what lies in or below the folder of another belongs to that."""
+    folders = set(map(posixpath.dirname, mains))
+    papers: dict[str, list[str]] = {}
+    for main in mains:
+        folder = posixpath.dirname(main)
+        top = [above for above in (folder, *_above(folder)) if above in folders][-1]
+        papers.setdefault(top, []).append(main)
+    return list(papers.values())
+
+
+def _from_xml(root: xml.Element, include: jats.Include) -> Iterator[list[works.Work]]:
+    """Each article in the file with those within it."""
+    articles = [root] if root.name == "article" else root.all("article")
+    if found := [one for one in articles if one.first("front") or any(True for _ in one.all("article-meta"))]:
+        yield from (jats.works(article, include) for article in found)
+    elif any(element.name in ("sections", "coredata", "item-info") for element in root.walk()):
+        yield [elsevier.work(root, include)]
 
 
 def _manuscript(texts: Mapping[str, str]) -> works.Work:
@@ -403,4 +427,4 @@ def _arxiv(name: str) -> tuple[str, datetime] | None:
     return None
 
 
-STAGE = Stage("read", 3, run, ledger=True)
+STAGE = Stage("read", 4, run, ledger=True)
