@@ -31,7 +31,7 @@ _ROLES = {
 _ROLE_HASHES, _ROLES_OF = hash_table({name: role for role, names in _ROLES.items() for name in names.split()})
 _CLASS = np.uint32(hash_bytes(b"class"))
 
-_MAY_BE_NUMBERS = table_of("td th div span a pre")
+_HAS_ROLE = table_of("td th div span a pre")
 _CELL, _ROW, _ROWS = table_of("td th"), table_of("tr li"), table_of("table ol ul")
 _ROW_GROUP = table_of("tbody thead tfoot")
 _DIV, _PRE, _CODE_TAG = TAGS["div"], TAGS["pre"], TAGS["code"]
@@ -146,15 +146,15 @@ def _holds_code(nodes, cell):  # type: ignore[no-untyped-def]
 
 
 @helper
-def _holds_lines(data, nodes, element):  # type: ignore[no-untyped-def]
+def _holds_lines(nodes, roles, element):  # type: ignore[no-untyped-def]
     for i in range(element + 1, min(element + _NEAR, nodes[LAST, element])):
-        if nodes[KIND, i] == _DIV and _roles(data, nodes, i) & _LINE:
+        if nodes[KIND, i] == _DIV and roles[i] & _LINE:
             return True
     return False
 
 
 @helper
-def _join(data, nodes, container, within, listing):  # type: ignore[no-untyped-def]
+def _join(nodes, roles, container, within, listing):  # type: ignore[no-untyped-def]
     """Make one block of the listing: its own element holds all of its text, line by line. The bytes it has."""
     if within[listing] & LISTING:
         return 0
@@ -163,7 +163,7 @@ def _join(data, nodes, container, within, listing):  # type: ignore[no-untyped-d
         container[i] = listing
         within[i] = within[i] & ~_IN_CELLS | outside | _IN_CODE | LISTING
         kind = nodes[KIND, i]
-        if _ROW[kind] or (kind == _DIV and _roles(data, nodes, i) & _LINE):
+        if _ROW[kind] or (kind == _DIV and roles[i] & _LINE):
             within[i] |= LINE
     return nodes[END, nodes[LAST, listing] - 1] - nodes[START, listing]
 
@@ -197,24 +197,28 @@ def mark_listings(data, nodes, container, within, hints):  # type: ignore[no-unt
     `read_elements` says of it. Linear in the bytes: numbers are looked for in at most four times as many."""
     texts = np.empty(nodes.shape[1], np.int32)  # those after numbers within the lines of one listing
     number = 0
+    roles = np.zeros(nodes.shape[1], np.int64)
+    for i in range(nodes.shape[1]):
+        if hints[i] & LOOK_CLOSER and _HAS_ROLE[nodes[KIND, i]]:
+            roles[i] = _roles(data, nodes, i)
     owner = row = 0
     left = 4 * data.size
     i = 0
     while i + 1 < nodes.shape[1] and left > 0:
         i += 1
-        kind = nodes[KIND, i]
-        if not hints[i] & LOOK_CLOSER or not _MAY_BE_NUMBERS[kind] or within[i] & _UNSEEN:
+        role = roles[i]
+        if not role & (_LISTING | _NUMBERS | _PERHAPS) or within[i] & _UNSEEN:
             continue
-        roles = _roles(data, nodes, i)
-        if roles & _LISTING and kind == _DIV and _holds_lines(data, nodes, i):
-            left -= _join(data, nodes, container, within, i)
-        if not roles & (_NUMBERS | _PERHAPS):
+        kind = nodes[KIND, i]
+        if not role & (_NUMBERS | _PERHAPS):
+            if kind == _DIV and _holds_lines(nodes, roles, i):
+                left -= _join(nodes, roles, container, within, i)
             continue
         beside = _next_cell(nodes, i)
         code = within[nodes[PARENT, i] if kind == _PRE else i] & _IN_CODE or (
-            beside > 0 and (_roles(data, nodes, beside) & _CODE or _holds_code(nodes, beside))
+            beside > 0 and (roles[beside] & _CODE or _holds_code(nodes, beside))
         )
-        if not (roles & _NUMBERS or code):
+        if not (role & _NUMBERS or code):
             continue
         count, looked = _numbers_in(data, nodes, i)
         left -= looked
@@ -223,15 +227,15 @@ def mark_listings(data, nodes, container, within, hints):  # type: ignore[no-unt
         last = nodes[LAST, i]
         for inside in range(i, last):
             within[inside] |= _UNSEEN
-        if beside > 0 and _holds_lines(data, nodes, beside):
-            left -= _join(data, nodes, container, within, beside)
+        if beside > 0 and _holds_lines(nodes, roles, beside):
+            left -= _join(nodes, roles, container, within, beside)
         line = nodes[PARENT, i]
         if count <= 1 and _ROW[nodes[KIND, line]]:  # a number in each row: two of them make a listing
             above = nodes[PARENT, line]
             if _ROW_GROUP[nodes[KIND, above]]:
                 above = nodes[PARENT, above]
             if above == owner and line != row and _ROWS[nodes[KIND, above]]:
-                left -= _join(data, nodes, container, within, above)
+                left -= _join(nodes, roles, container, within, above)
             owner, row = above, line
         elif count == 1 and not _CELL[kind]:
             after = last
