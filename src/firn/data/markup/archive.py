@@ -7,8 +7,10 @@ members over the limits, and archives that unpack to far more than they are, giv
 from __future__ import annotations
 
 import io
+import lzma
 import posixpath
 import re
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -27,6 +29,12 @@ MAX_MEMBERS = 1_000_000
 MAX_DIRECTORY = 64 << 20
 # Largest header that says more of a tar's member, a long name for one, in bytes.
 _MAX_HEADER = 1 << 20
+
+#: What Python's zipfile raises for damaged bytes, its own errors and those of what it calls.
+BROKEN = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, RuntimeError, EOFError, OSError, ValueError,
+    LookupError, OverflowError, MemoryError,
+)  # fmt: skip
 
 _TAR = re.compile(r"\.(?:tar(?:\.(?:gz|bz2|xz))?|tgz|tbz2?|txz)$", re.IGNORECASE)
 
@@ -147,9 +155,10 @@ def _zipped(stream: BinaryIO, max_bytes: int, wanted: Callable[[str], bool]) -> 
         if (size := directory_bytes(stream)) > MAX_DIRECTORY:
             raise MarkupError(f"its directory is {size} bytes long, at most {MAX_DIRECTORY} are read")
         archive = zipfile.ZipFile(stream)
-    except (zipfile.BadZipFile, OSError, ValueError) as error:
+    except BROKEN as error:
         raise MarkupError(f"not a zip archive: {error}") from None
     with archive:
+        whole = stream.seek(0, io.SEEK_END)
         packed = unpacked = 0
         for info in archive.infolist():
             name = _inside(info.filename)
@@ -157,23 +166,31 @@ def _zipped(stream: BinaryIO, max_bytes: int, wanted: Callable[[str], bool]) -> 
                 yield Unread(_shown(info.filename), "outside")
             elif info.external_attr >> 28 == 0xA:
                 yield Unread(name, "link")
-            elif not info.is_dir() and wanted(name):
+            elif not info.filename.endswith("/") and wanted(name):
                 if info.file_size > max_bytes:
                     yield Unread(name, "too_large", info.file_size)
                     continue
-                try:
-                    with archive.open(info) as file:
-                        data = file.read(max_bytes + 1)
-                except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError) as error:
-                    yield Unread(name, None, error=f"cannot be unpacked: {error}")
-                    continue
-                packed, unpacked = packed + info.compress_size, unpacked + len(data)
-                if unpacked > max(compressed.FREE, MAX_RATIO * packed):
+                # What cannot be unpacked costs as much, and members that lie in each other are packed once.
+                packed, unpacked = packed + info.compress_size, unpacked + info.file_size
+                if unpacked > max(compressed.FREE, MAX_RATIO * min(packed, whole)):
                     raise MarkupError(f"the archive unpacks to more than {MAX_RATIO} times its size")
-                if len(data) > max_bytes:
-                    yield Unread(name, "too_large", len(data))
-                else:
-                    yield Member(name, data)
+                try:
+                    yield Member(name, unzipped(archive, info, max_bytes))
+                except MarkupError as error:
+                    yield Unread(name, None, error=str(error))
+
+
+def unzipped(archive: zipfile.ZipFile, info: zipfile.ZipInfo, limit: int) -> bytes:
+    """A member's bytes, or as many as are more than `limit`. Raises MarkupError where it cannot be unpacked."""
+    data = bytearray()
+    try:
+        with archive.open(info) as file:
+            # Of bzip2 and LZMA whatever is read at once is unpacked whole.
+            while len(data) <= limit and (piece := file.read(4096)):
+                data += piece
+    except BROKEN as error:
+        raise MarkupError(f"cannot be unpacked: {_shown(str(error))}") from None
+    return bytes(data)
 
 
 def directory_bytes(stream: BinaryIO) -> int:

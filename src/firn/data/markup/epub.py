@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import posixpath
 import zipfile
-import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,6 +12,7 @@ from urllib.parse import unquote
 
 from firn.data import charset
 from firn.data.markup import licenses, xhtml
+from firn.data.markup.archive import BROKEN, unzipped
 from firn.data.markup.parts import Matter, Part, chapters, matters
 from firn.data.markup.work import Block, MarkupError, Work, date, one_line
 from firn.data.markup.xml import Element, parse
@@ -45,7 +45,7 @@ def read(data: bytes) -> tuple[Work, list[Chapter]]:
     """What the package says of the book, and its parts. Raises MarkupError for what is no EPUB or beyond the limits."""
     try:
         archive = zipfile.ZipFile(io.BytesIO(data))
-    except (zipfile.BadZipFile, ValueError, OSError) as error:
+    except BROKEN as error:
         raise MarkupError(f"not an EPUB: {error}") from None
     with archive:
         names = archive.namelist()
@@ -71,10 +71,9 @@ class _Files:
         limit = min(MAX_FILE, MAX_TOTAL - self._total)
         limit = min(limit, max(1 << 20, MAX_RATIO * info.compress_size))
         try:
-            with self._archive.open(info) as file:
-                data = file.read(limit + 1)
-        except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError) as error:
-            raise MarkupError(f"{name!r} cannot be unpacked: {error}") from None
+            data = unzipped(self._archive, info, limit)
+        except MarkupError as error:
+            raise MarkupError(f"{name!r} {error}") from None
         if len(data) > limit:
             raise MarkupError(f"{name!r} unpacks to more than {limit} bytes")
         self._total += len(data)
