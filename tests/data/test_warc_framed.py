@@ -120,14 +120,17 @@ def test_where_a_frame_ends(chance: random.Random, kind: str, size: int) -> None
     data = chance.choice([bytes(size), chance.randbytes(size), b"snow and ice " * (size // 13)])
     before, frame, behind = chance.randbytes(7), PACKS[kind](data), chance.randbytes(3)
     end = ENDS[kind]
-    found = end(before + frame + behind, 7)
+    found = end(before + frame + behind, 7, 8 << 20)
     assert found is not None
     assert found[0] == 7 + len(frame)
     assert found[1] >= len(data)
     for length in (0, 3, 5, len(frame) // 2, len(frame) - 1):
-        assert end(before + frame[:length], 7) is None
+        assert end(before + frame[:length], 7, 8 << 20) is None
+    if found[1]:
+        with pytest.raises(BadFrame):
+            end(frame, 0, found[1] - 1)
     with pytest.raises(BadFrame):
-        end(b"\0" + frame, 0)
+        end(b"\0" + frame, 0, 8 << 20)
 
 
 def test_a_file_that_changes_its_ways_all_the_time_is_read_whole() -> None:
@@ -151,6 +154,16 @@ def test_memory_is_bounded_by_the_limit_and_not_by_a_frame(kind: str) -> None:
         tracemalloc.stop()
         assert found[0].block == http(b"a")
         assert peak < 64 << 20
+
+
+def test_a_frame_of_nothing_but_empty_blocks() -> None:
+    data = b"\x28\xb5\x2f\xfd\x00\x58" + bytes(12 << 20)
+    tracemalloc.start()
+    (found,) = records(io.BytesIO(data), LIMIT, WANTED)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found.error is not None
+    assert peak < 16 << 20
 
 
 def test_a_frame_that_says_it_holds_a_terabyte() -> None:

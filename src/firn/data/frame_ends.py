@@ -5,10 +5,12 @@ from __future__ import annotations
 
 from firn.data.frames import LZ4, ZSTD, ZSTD_BLOCK, BadFrame
 
+_LARGE = "it may unpack to more than is held"
 
-def zstd_end(data: bytes, at: int) -> tuple[int, int] | None:
+
+def zstd_end(data: bytes, at: int, limit: int) -> tuple[int, int] | None:
     """Where the zstd frame ends that begins at `at`, and the most bytes that it unpacks to; None where more of it is
-    needed to tell. Raises BadFrame."""
+    needed to tell. Raises BadFrame, also where that may be more than `limit`."""
     if data[at : at + 4] != ZSTD[: len(data) - at]:
         raise BadFrame("no frame begins here")
     if len(data) < at + 5:
@@ -26,15 +28,17 @@ def zstd_end(data: bytes, at: int) -> tuple[int, int] | None:
         last, kind, size = said & 1, said >> 1 & 3, said >> 3
         if kind == 3 or size > ZSTD_BLOCK:
             raise BadFrame("a block's header is damaged")
-        at += 4 if kind == 1 else 3 + size  # a block of one byte repeated has that byte
         most += ZSTD_BLOCK if kind == 2 else size
+        if most > limit:
+            raise BadFrame(_LARGE)
+        at += 4 if kind == 1 else 3 + size  # a block of one byte repeated has that byte
     at += about & 4
     return (at, most) if at <= len(data) else None
 
 
-def lz4_end(data: bytes, at: int) -> tuple[int, int] | None:
+def lz4_end(data: bytes, at: int, limit: int) -> tuple[int, int] | None:
     """Where the lz4 frame ends that begins at `at`, and the most bytes that it unpacks to; None where more of it is
-    needed to tell. Raises BadFrame."""
+    needed to tell. Raises BadFrame, also where that may be more than `limit`."""
     if data[at : at + 4] != LZ4[: len(data) - at]:
         raise BadFrame("no frame begins here")
     if len(data) < at + 6:
@@ -57,3 +61,5 @@ def lz4_end(data: bytes, at: int) -> tuple[int, int] | None:
             return (at, most) if at <= len(data) else None
         at += size + after
         most += size if said >> 31 else 1 << 8 + 2 * largest
+        if most > limit:
+            raise BadFrame(_LARGE)

@@ -1,6 +1,7 @@
 """Compressed files a frame at a time: what each is called here that can be unpacked without those before it.
 
-These are streams of bz2 and xz, members of gzip, frames of zstd and lz4. Where a bz2, xz or gzip frame ends, only who
+These are streams of bz2 and xz, members of gzip, frames of zstd and lz4; the blocks of a damaged bz2 stream are in
+`firn.data.bz2_blocks`. Where a bz2, xz or gzip frame ends, only who
 unpacks it knows; zstd and lz4 say how long their blocks are, so that a frame is cut out first (RFC 8878, 3.1; LZ4 Frame
 Format Description 1.6). Output comes in pieces of at most PIECE bytes, whatever a frame unpacks to.
 """
@@ -31,6 +32,7 @@ ZSTD_BLOCK = 128 << 10
 ZSTD = b"\x28\xb5\x2f\xfd"
 LZ4 = b"\x04\x22\x4d\x18"
 _LZ4_BLOCK = 4 << 20
+_MAX_EMPTY = 1000  # blocks in a row that hold nothing: a few are where a writer was flushed
 # A skippable frame before all others has their dictionary (IIPC, WARC Zstandard 1.0); the specification allows more.
 _DICTIONARY, _MAX_DICTIONARY = b"\x5d\x2a\x4d\x18", 16 << 20
 _MAGIC = 16  # bytes that the longest of the patterns below looks at, at least
@@ -294,12 +296,13 @@ def _zstd_blocks(tape: Tape) -> Iterator[bytes]:
         raise BadFrame("no frame begins here")
     alone = about >> 5 & 1
     yield head + tape.exactly(1 - alone + (0, 1, 2, 4)[about & 3] + (alone, 2, 4, 8)[about >> 6])
-    last = 0
+    last = empty = 0
     while not last:
         block = tape.exactly(3)
         said = int.from_bytes(block, "little")
         last, kind, size = said & 1, said >> 1 & 3, said >> 3
-        if kind == 3 or size > ZSTD_BLOCK:
+        empty = 0 if size else empty + 1
+        if kind == 3 or size > ZSTD_BLOCK or empty > _MAX_EMPTY:
             raise BadFrame("a block's header is damaged")
         yield block + tape.exactly(1 if kind == 1 else size)  # a block of one byte repeated has that byte
     if about & 4:

@@ -78,8 +78,9 @@ class _Frames:
         self._stream.seek(base)
         while True:
             try:
-                if (found := self._end(held, at)) is None:
+                if (found := self._end(held, at, self._most)) is None:
                     left = len(held) - at
+                    # Blocks that hold nothing may be many.
                     data = self._stream.read(max(_PIECE, left)) if left <= self._most else b""
                     if not data:
                         self.ended = not left
@@ -87,8 +88,6 @@ class _Frames:
                     base, held, at = base + at, held[at:] + data, 0
                     continue
                 end, most = found
-                if most > self._most:
-                    return
                 record = self._record(self._unpack(held[at:end], most), base + at, base + end)
             except BadFrame:
                 return
