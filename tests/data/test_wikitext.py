@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firn.data.wikitext import Site, to_text
+from firn.data.wikitext.site import is_redirect
 
 KNOWN = {
     "bold and italics": ("'''A''' is ''b'' and '''''c'''''.", "A is b and c."),
@@ -70,6 +71,20 @@ KNOWN = {
     "a link that is not closed": ("[[a b\n\nc [[d]]", "a b\n\nc d"),
     "a reference that is not closed": ("a<ref>b\n\nc", "ab\n\nc"),
     "a table that is not closed": ("{|\n| a || b\n|-\n| c", "a | b\nc"),
+    "verse": (
+        "x\n<poem>\n''a''\n::[[b]]{{foo}}\n\n  c\nd</poem>\ny {{poem quote|a\nb|e}}\n:<poem>a\nb</poem>\n"
+        "<poem>open\nend",
+        "x\n\na\nb\n\nc\nd\ny\na\nb\n\na\nb\n\nopen end",
+    ),
+    "verse in tables": ("{|\n| a || <poem>b\nc\nd\ne</poem>\n|}", "a\n\nb\nc\nd\ne"),
+    "lines that end in a tag": ("a<br>\nb<br />\nc\nd", "a\nb\nc d"),
+    "tables of HTML": (
+        "<table><tr><th>a<th>b</tr>\n<tr>\n<td>c</td>\n<td>\nd</td></tr><tr><td>e<td>f</table>g",
+        "a | b\n\nc | d\ne | f\ng",
+    ),
+    "parameters": ("a {{{1|b}}} {{{c}}} {{nowrap|{{{d|e}}}}} {{{f|}}}.", "a b e."),
+    "lists by templates": ("a {{plainlist|\n* b\n* c\n}} {{flatlist|d}}", "a\n\n- b\n- c\n\nd"),
+    "words of other languages": ("{{wikt-lang|fr|mot}} {{m|la|verbum||word}}", "mot verbum"),
     "ruby": ("<ruby>漢字<rp>(</rp><rt>かんじ</rt><rp>)</rp></ruby>", "漢字(かんじ)"),
 }
 
@@ -91,6 +106,28 @@ def test_variants_of_chinese() -> None:
     assert to_text("-{A}-", Site(language="en")) == "-{A}-"
 
 
+@pytest.mark.parametrize(
+    ("language", "numbers"),
+    [
+        ("en", "12,345.6 1,234 -1,234,567 0012 x"),
+        ("de", "12.345,6 1.234 -1.234.567 0012 x"),
+        ("es", "12.345,6 1234 -1.234.567 0012 x"),
+        ("uk", "12 345,6 1 234 -1 234 567 0012 x"),
+        (None, "12345.6 1234 -1234567 0012 x"),
+    ],
+)
+def test_numbers_are_written_as_the_language_has_them(language: str | None, numbers: str) -> None:
+    markup = " ".join(f"{{{{formatnum:{number}}}}}" for number in ("12345.6", "1234", "-1234567", "0012", "x"))
+    assert to_text(markup, Site(language=language)) == numbers
+
+
+def test_redirects_are_known_by_their_markup() -> None:
+    for word in ("REDIRECT", "重定向", "अनुप्रेषित", "เปลี่ยนทาง", "тасмаланьыы"):
+        assert is_redirect(f"#{word} [[a]]")
+    for markup in ("# a [[b]]", "#a, [[b]]", "## [[b]]", "a #REDIRECT [[b]]"):
+        assert not is_redirect(markup)
+
+
 def test_the_title_stands_for_its_magic_word() -> None:
     assert to_text("'''{{PAGENAME}}''' is", Site(), "A b") == "A b is"
 
@@ -99,7 +136,7 @@ PIECES = (
     "{{ }} {{{ }}} [[ ]] [ ] | || ! !! {| |} |- |+ \n = == '' ''' '''' ' * # : ; <ref> </ref> <ref/> <!-- --> <math>"
     " </math> <nowiki> </nowiki> <pre> </pre> <br> <div> </div> <sup> </sup> <td> <li> < > & &amp; &#2; -{ }- __A__ __"
     " http:// [http://a nowrap lang convert quote ubl {{!}} \x00 \x01 \x02 \x020\x02 \x03 \x05 \x06 ( ) , . 字 a b"
-    " File: Category: de: 1 2 style= \u00a0 \ud800"
+    " <poem> </poem> <tr> File: Category: de: 1 2 style= \u00a0 \ud800"
 )
 TOKENS = st.sampled_from([*PIECES.split(" "), " ", "\n", "\n ", "\n== ", " ==\n"])
 
@@ -107,7 +144,7 @@ TOKENS = st.sampled_from([*PIECES.split(" "), " ", "\n", "\n ", "\n== ", " ==\n"
 @given(st.lists(TOKENS, max_size=80).map("".join))
 def test_any_text_gives_text_without_marks_and_not_much_longer(markup: str) -> None:
     text = to_text(markup, Site(language="zh"), "T")
-    assert not set(text) & set("\x00\x01\x02\x03\x05\x06")
+    assert not set(text) & set("\x00\x01\x02\x03\x04\x05\x06")
     assert len(text) <= 2 * len(markup) + 40
     assert "\n\n\n\n" not in text or "<pre>" in markup or "<nowiki>" in markup
 
@@ -140,7 +177,7 @@ def test_of_well_formed_markup_every_word_stays_and_no_markup(markup: str) -> No
 
 UNITS = (
     "{{ }} {{{ [[ ]] {{a| {{nowrap| [[a| {|\n |a\n || <ref> <!-- <math> <pre> <div < '' ''' * #: =a=\n [http:// {{x}},"
-    " & __A <sup> -{ \n\t"
+    " & __A <sup> -{ \n\t {{poem| {{{a| <poem> <td> <td>\n <br>\n"
 )
 
 

@@ -11,11 +11,13 @@ from bisect import bisect_left
 
 from firn.data.wikitext.site import Site, is_language
 from firn.data.wikitext.tags import DROPPED
-from firn.data.wikitext.templates import Renderer, renderer
+from firn.data.wikitext.templates import Renderer, number, renderer
 
 _BRACES = re.compile(r"\{\{+|\}\}+")
 # The first alternative is a link with nothing within it, which most are.
 _TOKEN = re.compile(r"\[\[([^\[\]{}|\n]*+)(?:\|([^\[\]{}|]*+))?+\]\]|\[\[|\]\]|\{\{+|\}\}+")
+# A parameter, as templates have them, with what stands for it where nothing is given: `{{{name|default}}}`.
+_PARAMETER = re.compile(r"\{\{\{[^{}|\n]*+(?:\|([^{}]*+))?+\}\}\}")
 _NAME = re.compile(r"\s*+([^|{}\[\]<\n]{0,100}+)")
 _HEADING = re.compile(r"\n==")
 _SPACE = re.compile(r"\s*+")
@@ -51,6 +53,8 @@ class _Open:
 
 def resolve(text: str, site: Site, title: str) -> str:
     """The text with templates and links replaced by what is seen of them; DROPPED where a template was."""
+    if "{{{" in text:
+        text = _PARAMETER.sub(lambda found: found[1] or DROPPED, text)
     return _Resolver(text, site, title).run()
 
 
@@ -109,7 +113,7 @@ class _Resolver:
             close = self._closes.get(place, -1)
             if close < 0 or _spans_heading(self._headings, place, close):
                 continue
-            render, first = _template(self._text, place + 2, close, self._title)
+            render, first = _template(self._text, place + 2, close, self._title, self._site)
             if render is not None and len(self._stack) < _DEPTH:
                 self._stack.append(_Open(close, render))
                 self._templates += 1
@@ -159,7 +163,7 @@ def _spans_heading(headings: list[int], start: int, close: int) -> bool:
     return index < len(headings) and headings[index] < close
 
 
-def _template(text: str, at: int, close: int, title: str) -> tuple[Renderer | None, int]:
+def _template(text: str, at: int, close: int, title: str, site: Site) -> tuple[Renderer | None, int]:
     """How the template whose name begins at a place is rendered, and where its arguments begin."""
     found = _NAME.match(text, at, close)
     assert found is not None  # it matches the empty string
@@ -173,7 +177,7 @@ def _template(text: str, at: int, close: int, title: str) -> tuple[Renderer | No
             return None, end
     if ":" in name:
         function, colon, _ = name.partition(":")
-        render = renderer(function + colon)
+        render = number(site.language) if function.strip().lower() == "formatnum" else renderer(function + colon)
         return render, found.start(1) + len(function) + 1
     if name.strip() in ("PAGENAME", "PAGENAMEE", "SUBJECTPAGENAME", "FULLPAGENAME"):
         return (lambda args, named: title), end

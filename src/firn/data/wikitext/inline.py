@@ -6,7 +6,7 @@ import html
 import re
 
 from firn.data.wikitext.scripts import subscript, superscript
-from firn.data.wikitext.tags import BREAK, DROPPED, NOTHING
+from firn.data.wikitext.tags import BREAK, CELL, DROPPED, NOTHING
 
 # Elements that begin lines of their own, and others. Those not in the lists are shown as they stand, as MediaWiki does.
 _LINES = "br p div center blockquote hr li ul ol dl dt dd tr table caption h1 h2 h3 h4 h5 h6 poem".split()
@@ -20,7 +20,11 @@ _NAMES = "|".join(sorted([*_LINES, *_OTHERS], key=len, reverse=True))
 _TAG = re.compile(rf"<[ /\\]{{0,2}}({_NAMES})(?![\w-])[^<>]*+>", re.IGNORECASE)
 # A tag that its line ends in.
 _HALF_TAG = re.compile(r"</?(?:ref|br|div|span|small|sup|sub|center|nowiki|references)\b[^<>\n]*+$", re.I | re.M)
-_REPLACED = dict.fromkeys(_LINES, BREAK) | {"li": f"{BREAK}- "}
+_REPLACED = dict.fromkeys(_LINES, BREAK) | {"li": f"{BREAK}- "} | dict.fromkeys(("td", "th"), CELL)
+# Where cells of one row meet, whether or not their tags are closed; and the ends of the row.
+_CELLS = re.compile(rf"({BREAK}\s*)?{CELL}(?:\s*{CELL})*(?=\s*({BREAK}|\Z))?")
+_POEM = re.compile(r"<poem(?:\s[^<>]*+)?>", re.IGNORECASE)
+_POEM_END = re.compile(r"</poem\s*+>", re.IGNORECASE)
 _SCRIPT = re.compile(r"<(su[pb])(?:\s[^<>]*+)?>([^<>\n]{1,60}+)</su[pb]\s*+>", re.IGNORECASE)
 _READING = re.compile(r"<rp>[^<>\n]{0,10}</rp>\s*|<(/?)rt(?:\s[^<>]*+)?>", re.IGNORECASE)
 
@@ -51,8 +55,11 @@ def inline(text: str, language: str | None) -> str:
     if "<" in text:
         text = _SCRIPT.sub(_raise_or_lower, text)
         text = _READING.sub(_reading, text)
+        text = _verse(text)
         text = _TAG.sub(_tag, text)
         text = _HALF_TAG.sub("", text)
+        if CELL in text:
+            text = _CELLS.sub(lambda m: m[1] or ("" if m.start() == 0 or m[2] is not None else " | "), text)
     text = _LINK.sub(_link, text)
     if "__" in text:
         text = _MAGIC.sub(lambda m: "" if m[1] == m[1].upper() else m[0], text)
@@ -83,11 +90,24 @@ def breaks(line: str, mark: str) -> str:
 
 def _tag(found: re.Match[str]) -> str:
     name = found[1].lower()
-    if name in ("td", "th"):
-        return " | " if found[0].startswith("</") else ""
     if name == "li" and found[0].startswith("</"):
         return ""
     return _REPLACED.get(name, "")
+
+
+def _verse(text: str) -> str:
+    """The text with the lines of each <poem> ended by BREAK; their marks of indentation go."""
+    before, *poems = _POEM.split(text)
+    out = [before]
+    for poem in poems:
+        verse, *after = _POEM_END.split(poem, 1)
+        if after:
+            # The item of a list that a poem is in has one line.
+            end = BREAK if before.rpartition("\n")[2][:1] in tuple("*#:;") else f"{BREAK}\n"
+            verse = end.join(line.strip().lstrip(":") for line in verse.split("\n"))
+        out += [BREAK, verse, *(f"{BREAK}{rest}" for rest in after)]
+        before = poem
+    return "".join(out)
 
 
 def _reading(found: re.Match[str]) -> str:
@@ -147,7 +167,7 @@ def _left_over(gap: str, before: str, after: str) -> str:
     if before in "*#" or (after and after in _CLOSERS):
         return ""
     mark = _PUNCTUATION.search(gap)
-    if after in ("", "\n"):
+    if after in ("", "\n", BREAK):
         return mark[0] if mark else ""
     if mark:
         return mark[0] + (" " if " " in gap else "")

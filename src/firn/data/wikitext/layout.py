@@ -58,17 +58,20 @@ class Layout:
         self._vanished = False  # an item below these terms, which was a template
         self._tables: list[_Table] = []
         self._last = ""  # kind of the last block
+        self._broken = False  # what comes next is on a line of its own
         self._list = ""  # marks of the last item
         self._numbers = [0] * _LEVELS
 
     def feed(self, line: str) -> None:
         """The next line."""
+        if line[:1] == BREAK:
+            self._broken = True
         line = line.lstrip(BREAK + NOTHING)
         if "{|" in line and line.lstrip(f":*; \t{BREAK}{NOTHING}").startswith("{|"):
             if len(self._tables) < _TABLES:
                 self._tables.append(_Table(line))
         elif self._tables:
-            self._in_table(line.strip(f" \t{BREAK}{NOTHING}"), line)
+            self._in_table(line.strip(f" \t{NOTHING}"), line)
         else:
             self._flow(line)
 
@@ -87,7 +90,7 @@ class Layout:
         table = self._tables[-1]
         if bare.startswith("|}"):
             self._close()
-            if rest := bare[2:].strip(" |}"):
+            if rest := bare[2:].strip(f" |}}{BREAK}"):
                 self.feed(rest)
         elif bare.startswith("|-"):
             table.rows.append([])
@@ -135,6 +138,10 @@ class Layout:
 
     def _flow(self, line: str) -> None:
         """A line outside of tables."""
+        self._line(line)
+        self._broken = line.rstrip(f" \t{NOTHING}")[-1:] == BREAK
+
+    def _line(self, line: str) -> None:
         first = line[:1]
         if not line.strip():
             self._last = self._list = ""
@@ -222,7 +229,7 @@ class Layout:
         self._headings.clear()
         if kind != self._last:
             self._out.append("\n\n")
-        elif kind == "text":  # the same paragraph
+        elif kind == "text" and not self._broken:  # the same paragraph
             self._out.append("" if _UNSPACED.match(text) or _UNSPACED.match(self._out[-1][-1:]) else " ")
         else:
             self._out.append("\n")

@@ -20,8 +20,9 @@ FILE, CATEGORY, MEDIA = 6, 14, -2
 _LANGUAGE = re.compile(r"[a-z]{2,3}|[a-z]{2,4}(?:-[a-z]{1,10}){1,2}|simple")
 _NO_LANGUAGE = frozenset("wp mw wmf doi rfc oed pmc".split())
 
-# `#REDIRECT [[Page]]`, in whatever language: no list begins so.
-_REDIRECT = re.compile(r"\s*+#[^\W\d_]\w*+(?:[ \t]\w++)?[ \t]*+:?\s*+\[\[[^\[\]\n]{1,300}\]\]")
+# `#REDIRECT [[Page]]`, in whatever language: no list begins so. Marks within words (Hindi, Thai) are no `\w`.
+_LETTERS = r"[^\s!-/:-@\[-`{-~]"
+_REDIRECT = re.compile(rf"\s*+#[^\W\d_]{_LETTERS}*+(?:[ \t]{_LETTERS}++)?[ \t]*+:?\s*+\[\[[^\[\]\n]{{1,300}}\]\]")
 
 _TEMPLATE = re.compile(r"\{\{\s*+([^|{}\n<]{1,60}+)")
 _SUFFIX = re.compile(r"[(（]([^()（）]++)[)）]\s*$")

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 #: A mark in the text: `KEPT`, the number of what was kept aside, `KEPT`. The others are one character. None of these
 #: characters is in the text before.
-KEPT, DROPPED, NOTHING, BREAK = "\x02", "\x01", "\x03", "\x05"
+KEPT, DROPPED, NOTHING, CELL, BREAK = "\x02", "\x01", "\x03", "\x04", "\x05"
 CONTROL = re.compile("[\x00-\x08\x0b-\x1f]")
 
 _DROPPED = (

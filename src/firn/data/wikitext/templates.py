@@ -39,6 +39,18 @@ def _quote(args: Sequence[str], named: Mapping[str, str]) -> str:
     return f"\n{text.strip()}\n" if "\n" in text.strip() else text.strip()
 
 
+def _verse(args: Sequence[str], named: Mapping[str, str]) -> str:
+    """Lines that stay lines."""
+    text = named.get("text") or named.get("1") or (args[0] if args else "")
+    return f"\n<poem>{text.strip()}</poem>\n" if text.strip() else ""
+
+
+def _lines(args: Sequence[str], named: Mapping[str, str]) -> str:
+    """A list as it stands, which begins a line."""
+    text = args[0].strip() if args else ""
+    return f"\n{text}\n" if text[:1] in ("*", "#") else text
+
+
 def _joined(separator: str) -> Renderer:
     return lambda args, named: separator.join(arg.strip() for arg in args if arg.strip())
 
@@ -121,6 +133,38 @@ _UNITS = {
     "impgal": "imp gal", "USgal": "US gal", "oilbbl": "bbl",
     "/sqmi": "per sq mi", "/km2": "per km²", "/sqkm": "per km²",
 }  # fmt: skip
+
+
+# Between thousands and before decimals, by language (MediaWiki's languages/messages, CLDR).
+_SEPARATORS = {
+    language: marks
+    for languages, marks in (
+        ("en simple ja zh ko th he", (",", ".")),
+        ("de nl da id tr vi el ro es pt it ca gl hr sr sl eu", (".", ",")),
+        ("fr ru uk be pl cs sk sv nb no fi et lv lt bg hu", ("\u00a0", ",")),
+    )
+    for language in languages.split()
+}
+_FROM_FIVE_DIGITS = frozenset("es pt it pl bg".split())  # here, thousands stand apart from five digits on
+_PLAIN_NUMBER = re.compile(r"([-−]?)(\d{1,30})(?:\.(\d+))?")
+
+
+@cache
+def number(language: str | None) -> Renderer:
+    """`{{formatnum:12345.6}}` as the language of the wiki writes numbers; as it stands where that is not known."""
+    marks = _SEPARATORS.get(language or "")
+
+    def render(args: Sequence[str], named: Mapping[str, str]) -> str:
+        text = args[0].strip() if args else ""
+        found = _PLAIN_NUMBER.fullmatch(text)
+        if marks is None or found is None or not text.isascii() or len(args) > 1:
+            return text
+        sign, whole, decimals = found.groups()
+        if len(whole) > 4 or language not in _FROM_FIVE_DIGITS:
+            whole = f"{int(whole):,}".replace(",", marks[0]) if whole[0] != "0" else whole
+        return sign + whole + (f"{marks[1]}{decimals}" if decimals else "")
+
+    return render
 
 
 def _value(args: Sequence[str], named: Mapping[str, str]) -> str:
@@ -255,7 +299,9 @@ _RENDERERS: dict[str, Renderer] = {
     "listed": _joined(", "),
     "bullets": _list("*"),
     "numbers": _list("#"),
+    "lines": _lines,
     "quote": _quote,
+    "verse": _verse,
     "nihongo": _nihongo,
     "reading": _with_reading,
     "convert": _convert,
