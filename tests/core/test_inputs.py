@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import http.server
 import threading
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import fsspec
@@ -12,7 +13,7 @@ import pytest
 
 from firn.core import remote
 from firn.core.errors import InputError, StoreError
-from firn.core.inputs import External, external
+from firn.core.inputs import External, external, opened
 from firn.core.stage import Stage, Task, Work, execute
 from firn.core.store import Manifest, Store
 
@@ -20,11 +21,13 @@ PAGE = b"old snow " * 1000
 
 
 class Pages(http.server.BaseHTTPRequestHandler):
-    """Serves `content` by path. headers: what else it says. cut: it hangs up half-way."""
+    """Serves `content` by path, whole. more: what else it says. cut: it hangs up half-way; breaks: so often.
+    asked: how often it sent some."""
 
     content: dict[str, bytes] = {}
     more: dict[str, str] = {}
     cut = False
+    breaks = asked = 0
 
     def do_HEAD(self) -> None:
         self.answer(with_body=False)
@@ -40,7 +43,9 @@ class Pages(http.server.BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         if with_body and body:
-            self.wfile.write(body[: len(body) // 2] if self.cut else body)
+            type(self).asked += 1
+            type(self).breaks -= 1
+            self.wfile.write(body[: len(body) // 2] if self.cut or self.breaks >= 0 else body)
 
     def log_message(self, format: str, *args: object) -> None:
         return
@@ -99,7 +104,7 @@ def test_a_file_in_memory_is_read_as_a_local_one(tmp_path: Path) -> None:
 def test_a_page_is_streamed_and_fetched(tmp_path: Path, pages: type[Pages], path: str) -> None:
     url = pages.url + path  # type: ignore[attr-defined]
     raw = external(url, pages.url + "/crawl")  # type: ignore[attr-defined]
-    assert (raw.path, raw.name, raw.bytes) == (url, path.removeprefix("/crawl/"), len(PAGE))
+    assert (raw.path, raw.name, raw.bytes) == (url, path.removeprefix("/crawl/").partition("?")[0], len(PAGE))
     store = Store(tmp_path / "store")
     found = made(store, raw)
     assert store.local(found, "streamed").read_bytes() == store.local(found, "fetched").read_bytes() == PAGE
@@ -119,19 +124,58 @@ def test_another_content_has_another_identity(pages: type[Pages], header: str | 
     assert external(url).identity != before
 
 
-def test_a_connection_that_breaks_off_is_an_os_error_and_leaves_no_half_copy(
+def test_a_connection_that_breaks_off_is_tried_again_and_leaves_no_half_copy(
     tmp_path: Path, pages: type[Pages]
 ) -> None:
     pages.more = {"ETag": "a"}
     raw = external(pages.url + "/crawl/2024/a.warc.gz")  # type: ignore[attr-defined]
     pages.cut = True
-    with pytest.raises(OSError), raw.stream() as stream:
-        stream.read()
-    with pytest.raises(StoreError, match="cannot be fetched"):
-        raw.local()
+    for read in (raw.stream, raw.local):
+        pages.asked = 0
+        with pytest.raises(StoreError, match=r"a\.warc\.gz: cannot be fetched") as given_up:
+            read()
+        assert "connection" in (given_up.value.mend or "")
+        assert pages.asked >= remote.ATTEMPTS
     assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
     pages.cut = False
     assert raw.local().read_bytes() == PAGE
+
+
+@pytest.mark.parametrize("tag", ["a", ""])
+def test_a_server_without_ranges_that_breaks_now_and_then_gives_whole_files_that_can_be_sought(
+    tmp_path: Path, pages: type[Pages], tag: str
+) -> None:
+    pages.more = {"ETag": tag} if tag else {}
+    pages.breaks = 3
+    url = pages.url + "/crawl/2024/a.warc.gz"  # type: ignore[attr-defined]
+    raw = external(url)
+    for stream in (raw.stream(), opened(url)):
+        with stream:
+            stream.seek(-5, 2)
+            assert stream.read() == PAGE[-5:]
+            stream.seek(0)
+            assert stream.read() == PAGE
+    assert len(list((tmp_path / "cache").rglob("*a.warc.gz"))) == 1
+
+
+@pytest.mark.parametrize("way", ["cut", "gone"])
+def test_what_stands_in_a_query_is_in_no_error(pages: type[Pages], way: str) -> None:
+    url = pages.url + "/crawl/b.warc.gz?part=1"  # type: ignore[attr-defined]
+    pages.more = {"ETag": "a"}
+    raw = external(url)
+    assert "part" not in str(raw.describe())
+    reads: list[Callable[[], object]] = [raw.local, raw.stream]
+    if way == "cut":
+        pages.cut = True
+    else:
+        pages.content = {}
+        reads.append(lambda: external(url))
+    for read in reads:
+        with pytest.raises((OSError, StoreError, InputError)) as failed:
+            read()
+        told = "".join(traceback.format_exception(failed.value))
+        assert "/crawl/b.warc.gz" in told
+        assert "part=1" not in told
 
 
 def test_a_file_that_became_shorter_is_refused(pages: type[Pages]) -> None:

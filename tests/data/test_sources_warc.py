@@ -72,6 +72,24 @@ def test_a_page_becomes_a_document_with_all_that_is_known_of_it(tmp_path: Path) 
     assert manifest.notes["records_of_other_types"] == {"warcinfo": 1}
 
 
+def test_a_link_in_a_folder_is_a_row_and_leads_nowhere(tmp_path: Path) -> None:
+    outside = tmp_path / "outside.warc.gz"
+    outside.write_bytes(members(record("secret", http(page("Not in the folder.")))))
+    folder = tmp_path / "crawl"
+    folder.mkdir()
+    (folder / "a.warc.gz").write_bytes(members(record("one", http(page("Fine.")))))
+    (folder / "b.warc.gz").symlink_to(outside)
+    (folder / "c.warc.gz").symlink_to(tmp_path / "nowhere")
+    source, engine = WarcSource(paths=(str(folder),)), Inline(Store(tmp_path / "store"))
+    manifests = engine.run(read.tasks("web", source, ExtractSettings(), engine))  # type: ignore[arg-type]
+    ledger = [row for m in manifests for row in table(engine.store, m, "ledger").to_pylist()]
+    assert [(row["address"].partition("#")[0], row["verdict"], row["rule"]) for row in ledger] == [
+        ("a.warc.gz", "kept", None),
+        ("b.warc.gz", "removed", "warc.link"),
+        ("c.warc.gz", "removed", "warc.link"),
+    ]
+
+
 def test_the_group_may_be_named_by_the_path(tmp_path: Path) -> None:
     data = members(*(record(str(i), http(page("x")), url=f"http://a.org/{p}.html") for i, p in enumerate(["a/b", "c"])))
     groups = [row["group"] for row in run(tmp_path, data, group=r"^/(a/.+)\.html$")[1]]

@@ -26,9 +26,15 @@ _MENDS = {
 }
 
 
-def store_error(error: OSError, path: str, action: str = "written") -> StoreError:
-    """The StoreError that tells a user what `error` at `path` means and how to mend it."""
-    mend = _MENDS.get(error.errno or 0, "check the disk and run the same command again; what is finished stays")
+def store_error(
+    error: OSError,
+    path: str,
+    action: str = "written",
+    mend: str = "check the disk and run the same command again; what is finished stays",
+) -> StoreError:
+    """The StoreError that tells a user what `error` at `path` means and how to mend it. mend: where that is not known
+    of the error."""
+    mend = _MENDS.get(error.errno or 0, mend)
     return StoreError(f"cannot be {action}: {error.strerror or error}", where=path, mend=mend)
 
 

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 from firn.core.errors import InputError
 from firn.core.files import Files, as_os_error, cache_folder
 from firn.core.hashing import fingerprint, hash_file
-from firn.core.remote import BLOCK, CONNECTIONS, Remote, RemoteFile, fetch
+from firn.core.remote import BLOCK, CONNECTIONS, Remote, RemoteFile, WithoutRanges, advice, fetch, shown
 from firn.core.store import Manifest
 
 # The hash of a file at least this large is remembered, so that a second run need not read the corpus again.
@@ -69,17 +69,17 @@ class External:
         files = Files(self.path)
         if files.is_local:
             return Path(files.root)
-        key = f"{self.identity}-{self.name.rsplit('/', 1)[-1][-_CACHED_NAME:]}"
         folder = Path(self.cache).expanduser() if self.cache else None
-        copy = fetch(files, "", key, folder, self.connections, self.identity)
+        copy = fetch(files, "", _key(self.identity, self.name), folder, self.connections, self.identity)
         if copy.stat().st_size != self.bytes:
             copy.unlink()
-            raise InputError("changed while it was read", where=self.path, mend="run the same command again")
+            raise InputError("changed while it was read", where=shown(self.path), mend="run the same command again")
         return copy
 
     def stream(self, block: int = BLOCK) -> BinaryIO:
-        """Its bytes from the start, read where they lie. block: bytes of a remote file that are fetched at a time.
+        """Its bytes, read where they lie, or in a copy where a server gives no parts of files; they can be sought.
 
+        block: bytes of a remote file that are fetched at a time.
         Raises OSError, then and while it is read; InputError where a remote file is another than it was.
         """
         if self.cache or Files(self.path).is_local:
@@ -87,44 +87,78 @@ class External:
         remote = Remote(Files(self.path), connections=self.connections)
         if remote.identity not in (self.identity, None):
             raise remote.changed()
-        return io.BufferedReader(RemoteFile(remote, block), buffer_size=min(block, 1 << 20))
+        try:
+            return io.BufferedReader(RemoteFile(remote, block), buffer_size=min(block, 1 << 20))
+        except WithoutRanges:
+            return open(self.local(), "rb")
 
 
 def opened(path: str | Path, connections: int = CONNECTIONS) -> BinaryIO:
-    """The bytes of a file that no shard is named for, local or remote. Raises OSError, then and while it is read."""
+    """The bytes of a file that no shard is named for, local or remote, which can be sought.
+
+    Raises OSError, then and while it is read; StoreError, InputError where it must be fetched whole and cannot be.
+    """
     files = Files(path)
     if files.is_local:
         return open(files.root, "rb")
-    return io.BufferedReader(RemoteFile(Remote(files, connections=connections)))
+    try:
+        return io.BufferedReader(RemoteFile(Remote(files, connections=connections)))
+    except WithoutRanges:
+        return open(external(path, connections=connections).local(), "rb")
 
 
 def external(
     path: str | Path, root: str | Path | None = None, connections: int = CONNECTIONS, cache: str | None = None
 ) -> External:
-    """A raw file, local or remote. name is its path relative to `root`, or its file name.
+    """A raw file, local or remote. name is its path relative to `root`, or its file name, without a URL's query.
 
     identity is the hash of a local file's content; of a remote file its ETag or checksum, or else size and date, or
     else the hash of its content. connections, cache: as in External.
     Raises InputError where it cannot be read.
     """
     files = Files(path)
-    name = files.root.rsplit("/", 1)[-1]
+    place = files.root if files.is_local else shown(files.root)
+    name = place.rsplit("/", 1)[-1]
     if root is not None and files.root != Files(root).root:
-        name = os.path.relpath(files.root, Files(root).root).replace(os.sep, "/")
+        name = os.path.relpath(place, Files(root).root).replace(os.sep, "/")
     try:
         if files.is_local:
             return External(files.root, name, _hash_local(files.root), os.path.getsize(files.root))
         remote = Remote(files, connections=connections)
         identity, size = remote.identity, remote.bytes
         if identity is None or size is None:
-            with io.BufferedReader(RemoteFile(remote)) as stream:
-                identity, size = fingerprint(hash_file(stream)), stream.tell()
+            identity, size = _hash_remote(files, remote, name, connections, cache)
         return External(str(path), name, identity, size, connections, cache)
     except OSError as error:
         reason = as_os_error(error)
         raise InputError(
-            f"cannot be read: {reason.strerror or reason}", where=str(path), mend="check the path"
+            f"cannot be read: {reason.strerror or reason}",
+            where=shown(str(path)),
+            mend="check the path" if files.is_local else advice(str(path)),
         ) from error
+
+
+def _key(identity: str, name: str) -> str:
+    """Name of a copy in the cache folder."""
+    return f"{identity}-{name.rsplit('/', 1)[-1][-_CACHED_NAME:]}"
+
+
+def _hash_remote(files: Files, remote: Remote, name: str, connections: int, cache: str | None) -> tuple[str, int]:
+    """Hash and size of the content of a remote file of which the server says too little to know it by.
+
+    What must be fetched whole for that stays in the cache folder, so that it is not fetched again to be read.
+    """
+    try:
+        with io.BufferedReader(RemoteFile(remote)) as stream:
+            return fingerprint(hash_file(stream)), stream.tell()
+    except WithoutRanges:
+        pass
+    folder = Path(cache).expanduser() if cache else None
+    copy = fetch(files, "", _key(secrets.token_hex(6), name), folder, connections)
+    with open(copy, "rb") as file:
+        identity, size = fingerprint(hash_file(file)), file.tell()
+    copy.replace(copy.with_name(_key(identity, name)))
+    return identity, size
 
 
 def _hash_local(path: str) -> str:

@@ -45,14 +45,18 @@ _BUSY = {403, 408, 425, 429, 500, 502, 503, 504}
 _FINAL = (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError, ValueError, TypeError, ImportError)
 # Seconds until a connection must stand, and within which something must come.
 _CONNECT, _SILENCE = 30, 60
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}  # of a copy's own disk
 _RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 # Seconds in which one who waits for a connection looks at each of them.
 _LOOK = 0.1
 _chance = random.Random()
 
 
-class WithoutRanges(Exception):
+class WithoutRanges(OSError):
     """The server gives whole files only."""
+
+    def __init__(self) -> None:
+        super().__init__("the server gives whole files only")
 
 
 class PastEnd(Exception):
@@ -108,29 +112,30 @@ class Remote:
                 for at in range(0, self.bytes, BLOCK):
                     out.write(self.read(at, min(at + BLOCK, self.bytes)))
         except WithoutRanges:
-            patiently(lambda: self.files.fs.get_file(self.url, str(path)), self.url, self.connections)
+
+            def get() -> None:
+                if self.is_http:
+                    fsspec.asyn.sync(self.files.fs.loop, self._get_whole, path)
+                else:
+                    self.files.fs.get_file(self.url, str(path))
+
+            patiently(get, self.url, self.connections)
 
     def changed(self) -> InputError:
         """The error of a file that is another than it was."""
-        return InputError("changed while it was read", where=self.url, mend="run the same command again")
+        return InputError("changed while it was read", where=shown(self.url), mend="run the same command again")
 
     async def _get(self, start: int, end: int, got: bytearray) -> None:
         """Append what is missing of the range to `got`, as far as it comes."""
-        import aiohttp
-
-        fs = self.files.fs
-        options = dict(fs.kwargs)
-        wanted = {"Range": f"bytes={start + len(got)}-{end - 1}", "Accept-Encoding": "identity"}
-        options["headers"] = {**options.get("headers", {}), **wanted}
-        options["timeout"] = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT, sock_read=_SILENCE)
+        fs, wanted = self.files.fs, f"bytes={start + len(got)}-{end - 1}"
         session = await fs.set_session()
-        async with session.get(fs.encode_url(self.url), **options) as answer:
+        async with session.get(fs.encode_url(self.url), **self._options(Range=wanted)) as answer:
             answer.raise_for_status()
             if answer.status != 206:
                 raise WithoutRanges
             placed = _RANGE.match(answer.headers.get("Content-Range", ""))
             if not placed or int(placed[1]) != start + len(got):
-                raise OSError(f"answered with another part of the file than {wanted['Range']}")
+                raise OSError(f"answered with another part of the file than {wanted}")
             size = int(placed[3]) if placed[3] != "*" else None
             if size is not None and self.bytes not in (size, None):
                 raise self.changed()
@@ -143,6 +148,25 @@ class Remote:
                 got += data[: end - start - len(got)]
                 if len(got) == end - start:
                     return
+
+    async def _get_whole(self, path: Path) -> None:
+        """Write the file, from its start."""
+        fs = self.files.fs
+        session = await fs.set_session()
+        async with session.get(fs.encode_url(self.url), **self._options()) as answer:
+            answer.raise_for_status()
+            with open(path, "wb") as out:
+                async for data in answer.content.iter_any():
+                    out.write(data)
+
+    def _options(self, **headers: str) -> dict[str, Any]:
+        """How a file is asked for over HTTP: as it lies, for as long as something comes."""
+        import aiohttp
+
+        given = self.files.fs.kwargs
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT, sock_read=_SILENCE)
+        headers = {**given.get("headers", {}), "Accept-Encoding": "identity", **headers}
+        return {**given, "headers": headers, "timeout": timeout}
 
     def _read_file(self, start: int, end: int) -> bytes:
         """A part of a file of any other file system; S3's are asked for under the condition of their ETag."""
@@ -174,10 +198,10 @@ def patiently(ask: Callable[[], T], url: str, connections: int = CONNECTIONS) ->
         except Exception as error:  # each file system raises kinds of its own
             attempt += 1
             if any(_status(cause)[0] == 416 for cause in _causes(error)):
-                raise PastEnd from error
+                raise PastEnd from _cause(error, url)
             asked = _again(error)
             if asked is None or attempt >= (CONNECTING if _unconnected(error) else ATTEMPTS):
-                raise _told(error, url) from error
+                raise _told(error, shown(url)) from _cause(error, url)
             own = min(PAUSE * 2 ** (attempt - 1), LONGEST) * _chance.uniform(0.5, 1.5)
             time.sleep(max(own, min(asked, LONGEST_ASKED)))
 
@@ -193,6 +217,7 @@ def fetch(
     """A local copy of a remote file, fetched once to a folder (default: in the cache) under `key`.
 
     identity: that of the `Remote` it is to be; None: any. Raises StoreError, InputError where the file is another.
+    A connection that breaks is tried again, as `patiently` does.
     """
     copy = (folder or cache_folder() / "files") / key
     if copy.exists():
@@ -206,7 +231,8 @@ def fetch(
         remote.copy(partial)
         partial.replace(copy)
     except OSError as error:
-        raise store_error(error, files.path(name), "fetched") from error
+        mend = "check the connection and the room in the cache folder, and run the same command again"
+        raise store_error(error, shown(files.path(name)), "fetched", mend) from error
     finally:
         partial.unlink(missing_ok=True)
     return copy
@@ -214,45 +240,30 @@ def fetch(
 
 class RemoteFile(io.RawIOBase):
     """A remote file being read, a block at a time. What goes wrong on the way is an OSError, which is no document's
-    fault, or InputError where the file is another than `remote` was."""
+    fault, or InputError where the file is another than `remote` was. Raises WithoutRanges where nothing can be resumed,
+    since the server gives no parts of files or does not say how long this one is: `fetch` has a copy then."""
 
     def __init__(self, remote: Remote, block: int = BLOCK):
         self.remote, self._block = remote, block
-        self._position, self._start, self._data = 0, 0, b""
-        self._whole: Any = None
-        try:
-            if remote.bytes is None:
-                raise WithoutRanges
-            self._data = remote.read(0, min(block, remote.bytes))
-        except WithoutRanges:
-            # Nothing can be resumed then; such a file is read once, from its start to its end.
-            try:
-                self._whole = remote.files.fs.open(remote.url, "rb", **({"block_size": 0} if remote.is_http else {}))
-            except Exception as error:
-                raise as_os_error(error) from error
+        if remote.bytes is None:
+            raise WithoutRanges
+        self._position, self._start = 0, 0
+        self._data = remote.read(0, min(block, remote.bytes))
 
     def readable(self) -> bool:
         return True
 
     def seekable(self) -> bool:
-        return self._whole is None
+        return True
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        if self._whole is not None:
-            raise io.UnsupportedOperation("this server gives no parts of files")
         base = (0, self._position, self.remote.bytes or 0)[whence]
         self._position = max(base + offset, 0)
         return self._position
 
     def readinto(self, buffer: Any) -> int:
         view = memoryview(buffer).cast("B")
-        if self._whole is not None:
-            try:
-                data = self._whole.read(len(view))
-            except Exception as error:
-                raise as_os_error(error) from error
-        else:
-            data = self._at_hand(len(view))
+        data = self._at_hand(len(view))
         view[: len(data)] = data
         self._position += len(data)
         return len(data)
@@ -271,10 +282,27 @@ class RemoteFile(io.RawIOBase):
     def tell(self) -> int:
         return self._position
 
-    def close(self) -> None:
-        if not self.closed and self._whole is not None:
-            self._whole.close()
-        super().close()
+
+def advice(url: str) -> str:
+    """What to do where a URL cannot be reached."""
+    match url.partition("://")[0]:
+        case "s3":  # FSSPEC_* is read by fsspec.config
+            return (
+                "check the URL, the connection and the credentials (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or "
+                "~/.aws); a public bucket is read without any where FSSPEC_S3_ANON=true stands in the environment"
+            )
+        case "hf":
+            return "check the URL and the connection; a private or gated dataset needs HF_TOKEN in the environment"
+    return "check the URL and the connection"
+
+
+def shown(url: str) -> str:
+    """A URL without its query and user, in which passwords may stand; what is no URL stays as it is."""
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        return url
+    server, slash, path = re.split(r"[?#]", rest, maxsplit=1)[0].partition("/")
+    return f"{scheme}://{server.rpartition('@')[2]}{slash}{path}" if scheme in ("http", "https") else url
 
 
 @contextmanager
@@ -296,6 +324,11 @@ def _connection(url: str, most: int) -> Iterator[None]:
         finally:
             os.close(handle)
         time.sleep(_chance.uniform(0.5, 1.5) * _LOOK / most)
+
+
+def _cause(error: Exception, url: str) -> Exception | None:
+    """What a traceback may name as the cause: what others raise has all of the URL in its text, also a password."""
+    return error if url == shown(url) else None
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -332,7 +365,7 @@ def _again(error: Exception) -> float | None:
         if status is not None:
             # S3 answers 403 to those who have no right to the file, and SlowDown (503) to those who are too fast.
             return wait if status in _BUSY and not (status == 403 and isinstance(error, PermissionError)) else None
-    if isinstance(error, _FINAL) and not _unconnected(error):
+    if (isinstance(error, _FINAL) and not _unconnected(error)) or getattr(error, "errno", None) in _DISK:
         return None
     return None if type(error).__name__ == "NoCredentialsError" else 0.0
 
@@ -349,11 +382,12 @@ def _told(error: Exception, url: str) -> OSError:
         if status == 404:
             return FileNotFoundError(errno.ENOENT, "No such file", url)
         if status is not None:
-            return OSError(f"the server answers {status} {getattr(cause, 'message', '')}".rstrip())
+            return OSError(errno.EIO, f"the server answers {status} {getattr(cause, 'message', '')}".rstrip(), url)
     *_, reason = _causes(error)  # fsspec says of any failure that there is no such file
     if isinstance(reason, FileNotFoundError):
         return FileNotFoundError(errno.ENOENT, "No such file", url)
-    return as_os_error(reason if isinstance(reason, Exception) else error)
+    told = as_os_error(reason if isinstance(reason, Exception) else error)
+    return told if told.errno in _DISK else OSError(told.errno or errno.EIO, told.strerror or str(told), url)
 
 
 def _first(info: Any, *keys: str) -> Any:

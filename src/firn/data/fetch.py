@@ -33,6 +33,7 @@ from typing import BinaryIO
 from firn.core.errors import InputError
 from firn.core.files import Files
 from firn.core.inputs import opened as open_file
+from firn.core.remote import shown
 from firn.core.store import Store
 from firn.data import tables, wacz
 from firn.data.code import git
@@ -181,8 +182,8 @@ def _record(name: str, place: str, found: list[Found], limit: int, delimiter: st
     """What lies at a place of a file, or of the files of a folder. delimiter: of CSV, where the source names one."""
     if len(found) > 1 or found[0].name != name:
         return _folder(name, place, found, limit)
-    path = found[0].path
-    with open_file(path) as stream:
+    path = shown(found[0].path)
+    with open_file(found[0].path) as stream:
         if match := _PAGE.fullmatch(place):
             data = _page(stream, int(match[1]), int(match[2]), limit)
         elif match := _BYTES.fullmatch(place):
@@ -279,8 +280,9 @@ def _page(stream: BinaryIO, block: int, page: int, limit: int) -> bytes | None:
     """The XML of a page of a MediaWiki dump, looked for from `block` on."""
     stream.seek(block)
     buffer = bytearray()
-    for piece in utf8(unpack(stream)):
+    for piece in utf8(unpack(stream, search=True)):
         if isinstance(piece, Cut):
+            buffer.clear()
             continue
         buffer += piece.data
         while (end := buffer.find(b"</page>")) >= 0:

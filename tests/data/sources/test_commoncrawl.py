@@ -28,6 +28,7 @@ from firn.data.extract import ExtractSettings
 from firn.data.fetch import raw
 from firn.data.sources import CommonCrawlSource, WarcSource, commoncrawl
 from firn.data.sources.crawls import Archive
+from firn.data.sources.listing import chosen
 
 sys.path.insert(0, str(Path(__file__).parent))
 from cc_server import CRAWL, FILES, PAGES, CrawlServer, make, serving, write_index
@@ -90,12 +91,14 @@ def test_a_share_of_a_crawl_is_the_same_documents_from_a_server_and_from_a_folde
 
 def test_another_seed_chooses_other_files() -> None:
     paths = [f"crawl-data/{number}" for number in range(1000)]
-    few, more = (set(commoncrawl.chosen(paths, share, 0)) for share in (0.01, 0.1))
+    few, more = (set(chosen(paths, share, 0)) for share in (0.01, 0.1))
     assert (len(few), len(more)) == (10, 100)
     assert few < more
-    assert set(commoncrawl.chosen(paths[::-1], 0.1, 0)) == more
-    assert len(more & set(commoncrawl.chosen(paths, 0.1, 1))) < 40
-    assert commoncrawl.chosen(paths, 1e-9, 0) == sorted(commoncrawl.chosen(paths, 1, 0))
+    assert set(chosen(paths[::-1], 0.1, 0)) == more
+    assert len(more & set(chosen(paths, 0.1, 1))) < 40
+    assert chosen(paths, 1e-9, 0) == sorted(chosen(paths, 1, 0))
+    # 0.07 * 100 is 7.000000000000001 in floating point.
+    assert [len(chosen(paths[:100], part / 100, 0)) for part in range(1, 101)] == list(range(1, 101))
 
 
 def test_wet_files_give_texts(tmp_path: Path, server: CrawlServer) -> None:
@@ -281,6 +284,40 @@ def test_an_index_that_lies_costs_the_records_it_lies_about(tmp_path: Path, craw
             others = Counter(row["verdict"] for row in ledger)
             assert others["failed"] + others["removed"] == len(lies)
             assert others["removed"] == 1
+
+
+def test_each_row_of_the_index_is_a_row_of_the_ledger_and_its_own_page_or_none(tmp_path: Path, crawl: Path) -> None:
+    make(tmp_path / "crawl")
+    parts = sorted((tmp_path / "crawl/cc-index").rglob("*subset=warc/*.parquet"))
+    rows = [row for part in parts for row in pq.read_table(part).to_pylist()]
+    rows.sort(key=lambda row: row["url"])
+    first, second, third, fourth, *_ = (row for row in rows if row["url_host_name"] == "fjall.is")
+    other = next(row for row in rows if row["url_host_name"] == "example.com")
+    begin = min(r["warc_record_offset"] for r in rows if r["warc_filename"] == first["warc_filename"])
+    lies = [
+        first | {key: other[key] for key in other if key.startswith("warc_")},  # another page
+        first | {"warc_record_offset": 0, "warc_record_length": begin},  # the warcinfo record
+        second | {"url": None},  # the index does not say of which page
+        third | {"url": third["url"].replace("fjall", "%66jall")},  # the same URL, escaped
+        fourth, fourth,  # twice
+        first | {"warc_record_offset": None},
+        first | {"warc_filename": None, "url": None},
+    ]  # fmt: skip
+    write_index(tmp_path / "crawl", [str(p.relative_to(tmp_path / "crawl")) for p in parts[:1]], lies)
+    (tmp_path / "crawl" / parts[1].relative_to(tmp_path / "crawl")).write_bytes(parts[0].read_bytes())
+    pq.write_table(pq.read_table(parts[0]).slice(0, 0), parts[1])
+    _, documents, ledger = run(tmp_path / "store", tmp_path / "crawl", where={"domains": ["fjall.is"]})
+    assert sorted(row["url"] for row in documents) == [second["url"], third["url"], fourth["url"]]
+    errors = sorted(row["error"] for row in ledger if row["verdict"] == "failed")
+    assert len(ledger) == len(lies) - 1
+    assert [error.split(":")[0] for error in errors] == [
+        "what the index names is no page, but a record of the type warcinfo",
+        "what the index names is no place in a file",
+        "what the index names is no place in a file",
+        "what the index names is the record of another page",
+    ]
+    searched = Store(tmp_path / "store").manifests()
+    assert sum(m.notes["named_again"] for m in searched if m.stage == "crawl-index") == 1
 
 
 def test_no_more_connections_than_allowed_of_all_workers_together(tmp_path: Path, crawl: Path) -> None:

@@ -153,7 +153,7 @@ def _copies(work: Work, file: External) -> Iterator[Copy | None]:
     """Every robots.txt in a file, None for what cannot be read."""
     name = plain_name(file.name.lower())
     if work.extra["crawl"] or name.endswith(_WARC):
-        with _seekable(work) as stream:
+        with work.stream() as stream:
             yield from _in_warc(stream)
     elif name.endswith(_JSON):
         with work.stream() as stream:
@@ -172,14 +172,6 @@ def _host(file: External) -> str:
         mend = "name it or its folder for its host: example.com.txt, or example.com/robots.txt below the folder given"
         raise InputError("is a robots.txt of nobody knows which host", where=file.path, mend=mend)
     return host
-
-
-def _seekable(work: Work) -> BinaryIO:
-    stream = work.stream()
-    if stream.seekable():
-        return stream
-    stream.close()
-    return open(work.local(), "rb")
 
 
 def _in_warc(stream: BinaryIO) -> Iterator[Copy | None]:

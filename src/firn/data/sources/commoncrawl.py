@@ -3,7 +3,8 @@
 Files are chosen by the hash of seed and name, the smallest first: of two shares the larger holds the smaller, so that
 more files later leave the shards there are as they are. Each is read as the source `warc` reads it, in a stream.
 Single records are found in the columnar index (firn.data.sources.crawl_index) and fetched by their places in the WARC
-files; a row of the ledger is a record that the index names. Rules are those of `warc`.
+files; a row of the ledger is a record that the index names, whose page must be the one it names it for. Rules are those
+of `warc`.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
+from urllib.parse import unquote
 
 from pydantic import Field, model_validator
 
 from firn.core.engine import LocalEngine
 from firn.core.errors import InputError
 from firn.core.files import Files
-from firn.core.hashing import hash64
 from firn.core.inputs import External, Input
 from firn.core.remote import CONNECTIONS, PastEnd, Remote, WithoutRanges
 from firn.core.stage import Stage, Task, Work
@@ -31,7 +32,9 @@ from firn.data.raw import Rows, extra
 from firn.data.sources import crawl_index, warc
 from firn.data.sources.crawl_index import Where
 from firn.data.sources.crawls import BASE, Archive
+from firn.data.sources.listing import chosen
 from firn.data.sources.pages import extraction
+from firn.data.urls import canonical
 from firn.data.warc import Record, records
 
 # Records of one shard.
@@ -87,13 +90,6 @@ def tasks(name: str, source: CommonCrawlSource, settings: ExtractSettings, engin
     ]
 
 
-def chosen(paths: Sequence[str], share: int | float, seed: int) -> list[str]:
-    """So many of the paths, or this share of them and at least one, in the order of names."""
-    count = max(round(share * len(paths)), 1) if isinstance(share, float) else share
-    ranked = sorted(paths, key=lambda path: (hash64(path.encode(), seed), path))
-    return sorted(ranked[:count])
-
-
 def _shards(
     name: str, part: Input | External, found: Manifest, source: CommonCrawlSource, settings: ExtractSettings
 ) -> list[Task]:
@@ -121,11 +117,15 @@ class Range:
     file: str
     start: int
     end: int
-    records: tuple[tuple[int, int, str], ...]
+    records: tuple[tuple[int, int, str | None], ...]
 
 
-def merged(selection: Sequence[tuple[str, int, int, str]]) -> Iterator[Range]:
-    """Ranges of (file, offset, length, url), which are sorted: neighbours become one, within bounds."""
+#: (file, offset, length, url) of a record, as the index has them.
+Named = tuple[str, int, int, str | None]
+
+
+def merged(selection: Sequence[Named]) -> Iterator[Range]:
+    """Ranges of a selection, which is sorted: neighbours become one, within bounds."""
     at: Range | None = None
     for file, offset, length, url in selection:
         end, record = offset + length, (offset, length, url)
@@ -152,7 +152,7 @@ def run(work: Work) -> None:
         if isinstance(record, Record):
             warc.read_record(rows, record, f"{file}#", settings, others)
             continue
-        if rows.enter(f"{file}#bytes={offset}-{offset + length - 1}", url):
+        if rows.enter(f"{file}#bytes={offset}-{offset + length - 1}" if length else file, url):
             if length > settings.warc.max_bytes:
                 rows.remove("too_large", length, settings.warc.max_bytes)
             else:
@@ -164,24 +164,34 @@ def run(work: Work) -> None:
 
 
 def fetched(
-    archive: Archive, selection: Sequence[tuple[str, int, int, str]], limit: int
-) -> Iterator[tuple[str, int, int, str, Record | str]]:
-    """Every record of a selection (file, offset, length, URL), which is sorted, placed within its file, or why there is
-    none. limit: bytes of the longest."""
+    archive: Archive, selection: Sequence[Named], limit: int
+) -> Iterator[tuple[str, int, int, str | None, Record | str]]:
+    """Every record of a selection, which is sorted, placed within its file, or why there is none. limit: bytes of the
+    longest."""
     for part, data in _fetched(archive, list(merged(selection)), limit):
         for offset, length, url in part.records:
             piece = data[offset - part.start : offset - part.start + length] if isinstance(data, bytes) else data
-            yield part.file, offset, length, url, _only(piece, offset, length, limit)
+            yield part.file, offset, length, url, _only(piece, offset, length, url, limit)
 
 
-def _only(piece: bytes | str, offset: int, length: int, limit: int) -> Record | str:
+def _only(piece: bytes | str, offset: int, length: int, url: str | None, limit: int) -> Record | str:
     """The record that the piece is, placed within its file; or why it is none."""
     if isinstance(piece, str):
         return piece
     found = list(records(io.BytesIO(piece), limit, warc.DOCUMENTS))
     if len(found) != 1 or found[0].error:
         return f"what the index names is not one record: {found[0].error or f'{len(found)} records'}"
+    if found[0].type not in warc.DOCUMENTS:
+        return f"what the index names is no page, but a record of the type {found[0].type[:40] or 'unknown'}"
+    of = found[0].headers.get("warc-target-uri", "").strip("<> ")
+    if url is not None and not _same_page(of, url):
+        return f"what the index names is the record of another page: {of}"
     return replace(found[0], offset=offset, end=offset + length)
+
+
+def _same_page(one: str, other: str) -> bool:
+    """Whether two URLs name one page, however each of them is escaped."""
+    return one == other or canonical(unquote(one)) == canonical(unquote(other))
 
 
 def _fetched(archive: Archive, ranges: Sequence[Range], limit: int) -> Iterator[tuple[Range, bytes | str]]:
@@ -230,4 +240,4 @@ def _fetch(archive: Archive, part: Range, limit: int) -> bytes | str:
         raise OSError(f"{url}: the server gives whole files only, so that no record can be fetched") from None
 
 
-STAGE = Stage("read", 3, run, libraries=("fastwarc",), ledger=True)
+STAGE = Stage("read", 4, run, libraries=("fastwarc",), ledger=True)

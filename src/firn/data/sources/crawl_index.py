@@ -92,7 +92,9 @@ def run(work: Work) -> None:
                 f"is no Parquet file, or damaged: {error}", where=part.path, mend="run the same command again"
             ) from error
         work.note("row_groups", index.num_row_groups)
-    table = pa.concat_tables([SELECTION.empty_table(), *found])
+    named = _placed(pa.concat_tables([SELECTION.empty_table(), *found]))
+    table = named.group_by(list(COLUMNS), use_threads=False).aggregate([]).select(COLUMNS)
+    work.note("named_again", len(named) - len(table))
     work.writer("selection", SELECTION).write(table.sort_by([(name, "ascending") for name in COLUMNS]))
 
 
@@ -114,11 +116,22 @@ def _found(index: pq.ParquetFile, where: Where, seed: int) -> Iterator[pa.Table]
         mask = _matches(index.read_row_group(group, columns=needed, use_threads=False), where)
         if pc.any(mask).as_py():
             rows = index.read_row_group(group, columns=list(COLUMNS), use_threads=False).filter(mask)
-            rows = rows.select(COLUMNS).cast(SELECTION).drop_null()
+            rows = rows.select(COLUMNS).cast(SELECTION)
             if where.share < 1:
                 limit = where.share * 2**64
-                rows = rows.filter(pa.array([hash64(u.encode(), seed) < limit for u in rows["url"].to_pylist()]))
+                urls = rows["url"].fill_null("").to_pylist()
+                rows = rows.filter(pa.array([hash64(url.encode(), seed) < limit for url in urls]))
             yield rows
+
+
+def _placed(rows: pa.Table) -> pa.Table:
+    """The rows; one that does not say where its record lies names no byte of any file, so that reading it fails."""
+    file, offset, length = (pc.is_null(rows[name]) for name in COLUMNS[:3])
+    nowhere = pc.or_(file, pc.or_(offset, length))
+    for number, nothing in enumerate(("", 0, 0)):
+        place = pc.if_else(nowhere, pa.scalar(nothing, SELECTION.types[number]), rows[COLUMNS[number]])
+        rows = rows.set_column(number, SELECTION.field(number), place)
+    return rows
 
 
 def _may_hold(group: Any, domains: tuple[str, ...]) -> bool:
@@ -168,4 +181,4 @@ def _below(host: str, domains: set[str]) -> bool:
     return any(".".join(labels[at:]) in domains for at in range(len(labels)))
 
 
-STAGE = Stage("crawl-index", 1, run, libraries=("pyarrow",))
+STAGE = Stage("crawl-index", 2, run, libraries=("pyarrow",))

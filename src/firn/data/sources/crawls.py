@@ -15,7 +15,7 @@ from typing import Any
 from firn.core.errors import InputError
 from firn.core.files import Files
 from firn.core.inputs import External, external, opened
-from firn.core.remote import CONNECTIONS
+from firn.core.remote import CONNECTIONS, advice
 
 #: Where Common Crawl lies; s3://commoncrawl holds the same.
 BASE = "https://data.commoncrawl.org"
@@ -104,7 +104,7 @@ class Archive:
             raise InputError(
                 f"cannot be read: {error.strerror or error}",
                 where=Files(url).root,
-                mend="check the URL and the connection, and run the same command again",
+                mend=advice(url),
             ) from error
 
     def _unknown(self, crawl: str, listing: str, url: str) -> InputError:

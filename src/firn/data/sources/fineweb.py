@@ -7,20 +7,17 @@ it was written; `meta.warc` names the file of Common Crawl that holds the page, 
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
 from pydantic import Field, model_validator
 
-from firn.core.hashing import hash64
 from firn.core.settings import Settings
 from firn.core.stage import Task
 from firn.data.extract import ExtractSettings
 from firn.data.raw import Pattern
 from firn.data.sources.files import FilesSettings, shards
-from firn.data.sources.listing import Found, find
+from firn.data.sources.listing import Found, chosen, find
 
 _HUB = "hf://datasets/HuggingFaceFW"
 
@@ -36,7 +33,7 @@ class FinewebSource(Settings):
     config: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     """What the dataset calls a subset: `sample-10BT`, or of FineWeb-2 a language, `fra_Latn`."""
     share: float = Field(default=1.0, gt=0, le=1)
-    """Share of its files, at least one."""
+    """Share of its files, rounded, at least one."""
     seed: int = 0
     """Which files these are. A larger share holds those of a smaller one."""
     base: str | None = None
@@ -78,11 +75,5 @@ def listed(source: FinewebSource) -> list[Found]:
     # FineWeb-2 divides a language into `train` and `test`.
     inside = "train/*.parquet" if source.dataset == "fineweb-2" else "*.parquet"
     found = find([f"{base}/{source.folder}/{inside}"])
-    return [replace(file, name=f"{source.folder}/{file.name}") for file in _chosen(found, source)]
-
-
-def _chosen(files: Sequence[Found], source: FinewebSource) -> list[Found]:
-    """The share of the files, in the order of names."""
-    by_hash = sorted(files, key=lambda file: hash64(file.name.encode(), source.seed))
-    chosen = by_hash[: math.ceil(source.share * len(files))]
-    return sorted(chosen, key=lambda file: file.name)
+    names = set(chosen([file.name for file in found], source.share, source.seed))
+    return [replace(file, name=f"{source.folder}/{file.name}") for file in found if file.name in names]

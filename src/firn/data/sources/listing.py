@@ -7,19 +7,20 @@ import stat
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from firn.core.errors import InputError
 from firn.core.files import Files, as_os_error
 from firn.core.hashing import hash64
 from firn.core.inputs import External, external
-from firn.core.remote import patiently
+from firn.core.remote import advice, patiently, shown
 
 #: Most bytes to be read for a shard, unless it is one file, and most files.
 BUNDLE_BYTES = 8 << 20
 BUNDLE_FILES = 1 << 12
 
 _MAGIC = "*?["
+_WEB = ("http", "https")
 
 
 Rule = tuple[str | int, ...]
@@ -48,8 +49,9 @@ def find(paths: Sequence[str]) -> list[Found]:
 
     A path is a file, a folder (all that lies in it) or a pattern (`*`, `?`, `[ab]`, and `**` for any folders), local or
     an fsspec URL. A name is relative to the folder or to what stands before a pattern's first wildcard. Hidden files
-    and folders are passed over; symbolic links are listed and never followed, unless a path names one. Raises
-    InputError for a path that holds no file, and for two files of one name.
+    and folders are passed over; symbolic links are listed and never followed, unless a path names one. Over HTTP a
+    folder ends in `/`, its files are those that its page links to, `?` begins a query and is no wildcard, and the query
+    is no part of a name. Raises InputError for a path that holds no file, and for two files of one name.
     """
     return unique(file for path in paths for file in files_of(path))
 
@@ -65,8 +67,8 @@ def unique(files: Iterable[Found]) -> list[Found]:
         other = names.setdefault(file.name, file)
         if other is not file:
             raise InputError(
-                f"has the same name within the source as {other.path}: {file.name}",
-                where=file.path,
+                f"has the same name within the source as {shown(other.path)}: {file.name}",
+                where=shown(file.path),
                 mend="make two sources of them, or name the folder above both",
             )
     return [names[name] for name in sorted(names)]
@@ -76,7 +78,7 @@ def files_of(path: str) -> list[Found]:
     """The files of one path. Raises InputError where there are none."""
     found = list(_local(path) if Files(path).is_local else _remote(path))
     if not found:
-        raise InputError("holds no file", where=path, mend="check the path; hidden files do not count")
+        raise InputError("holds no file", where=shown(path), mend="check the path; hidden files do not count")
     return found
 
 
@@ -160,31 +162,60 @@ def _matches(folder: str, parts: Sequence[str]) -> Iterator[str]:
 def _remote(path: str) -> Iterator[Found]:
     files = Files(path)
     protocol = path.split("://", 1)[0]
-    base = files.root
-    if magic := [i for i, part in enumerate(base.split("/")) if any(c in part for c in _MAGIC)]:
+    web = protocol in _WEB
+    base = shown(files.root)
+    wild = _MAGIC.replace("?", "") if web else _MAGIC
+    if magic := [i for i, part in enumerate(base.split("/")) if any(c in part for c in wild)]:
         base = "/".join(base.split("/")[: magic[0]])
     try:
         if magic:
             matches = patiently(lambda: files.fs.glob(files.root, detail=True), files.root)
+        elif web and path.endswith("/"):
+            matches = patiently(lambda: files.fs.find(f"{files.root}/", detail=True), files.root)
         elif (info := patiently(lambda: files.fs.info(files.root), files.root))["type"] == "directory":
             matches = patiently(lambda: files.fs.find(files.root, detail=True), files.root)
+        elif web and info.get("mimetype") == "text/html" and not PurePosixPath(base).suffix:
+            raise InputError(
+                "is a web page, or the list of a folder, and no file",
+                where=base,
+                mend=f"for the files of a folder write {base}/, or a pattern: {base}/*.jsonl.gz",
+            )
         else:
             matches, base = {files.root: info}, base.rsplit("/", 1)[0]
     except FileNotFoundError:
         return
+    except InputError:
+        raise
     except Exception as error:  # remote file systems raise kinds of their own
         reason = as_os_error(error)
-        raise InputError(f"cannot be listed: {reason}", where=path, mend="check the URL") from error
+        raise InputError(f"cannot be listed: {reason.strerror or reason}", where=shown(path), mend=advice(path)) from (
+            None if "?" in path else error
+        )
     for match, info in sorted(matches.items()):
-        if info.get("type") != "directory":
-            name = match.removeprefix(base).lstrip("/")
+        name = shown(match).removeprefix(base).lstrip("/")
+        if info.get("type") != "directory" and (not web or match == files.root or _is_file(match, name)):
             url = match if "://" in match else f"{protocol}://{match.lstrip('/') if protocol != 'memory' else match}"
             yield Found(url, base, name, int(info.get("size") or 0))
+
+
+def _is_file(link: str, name: str) -> bool:
+    """Whether what a folder's page links to is a file below it, and not the page itself in another order."""
+    return bool(name) and not set(link) & set("?#") and ".." not in name.split("/")
 
 
 def _name(path: str) -> str:
     """A path as a name: '/' between parts; bytes that are no UTF-8 are spelled out."""
     return os.fsencode(path.replace(os.sep, "/")).decode("utf-8", "backslashreplace")
+
+
+def chosen(names: Sequence[str], share: int | float, seed: int) -> list[str]:
+    """So many of the names, or this share of them (rounded) and at least one, in their order.
+
+    Those whose hashes with the seed are smallest, so that a larger share holds a smaller one.
+    """
+    count = max(round(share * len(names)), 1) if isinstance(share, float) else share
+    ranked = sorted(names, key=lambda name: (hash64(name.encode(), seed), name))
+    return sorted(ranked[:count])
 
 
 def bundles(files: Sequence[Found]) -> list[tuple[str, list[Found]]]:

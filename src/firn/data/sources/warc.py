@@ -7,7 +7,7 @@ and the crawler's own logs are no documents: the shard's notes count them by typ
 
 Rules: `warc.status` (not a 200), `warc.not_html` (neither HTML nor plain text), `warc.binary` (says that it is text,
 and is not), `warc.revisit` (no content of its own), `warc.too_large`, `warc.refused` (over a limit of extraction),
-`warc.no_text`.
+`warc.no_text`, and of what is no file of records `warc.link` (a symbolic link in a folder, never followed).
 """
 
 from __future__ import annotations
@@ -69,8 +69,12 @@ class WarcReading(Settings):
 
 
 def tasks(name: str, source: WarcSource, settings: ExtractSettings) -> list[Task]:
-    """One shard per file. Raises InputError."""
-    return [task(name, found.name, found.external(), source, settings) for found in find(source.paths)]
+    """One shard per file, and one for symbolic links, where there are some. Raises InputError."""
+    found = find(source.paths)
+    shards = [task(name, file.name, file.external(), source, settings) for file in found if not file.link]
+    if links := [file.name for file in found if file.link]:
+        shards.append(Task(STAGE, reading(source, settings), (), f"{name}/links", extra(name, links=links)))
+    return shards
 
 
 def task(source: str, part: str, file: External | Input, warc: WarcSettings, settings: ExtractSettings) -> Task:
@@ -89,7 +93,13 @@ def run(work: Work) -> None:
     """Read one WARC file."""
     settings: WarcReading = work.settings
     rows, others = Rows(work, "warc"), Counter[str]()
-    with _seekable(work) as stream:
+    for link in work.extra.get("links", ()):
+        if rows.enter(link):
+            rows.remove("link")
+    if not work.inputs:
+        rows.close()
+        return
+    with work.stream() as stream:
         if _is_wacz(stream):
             _read_wacz(rows, work, settings, others)
         else:
@@ -138,15 +148,6 @@ def read_record(rows: Rows, record: Record, file: str, settings: WarcReading, ot
         _read(rows, record, address, url, settings)
     rows.work.advance(1, (record.end or 0) - (record.offset or 0))
     rows.leave()
-
-
-def _seekable(work: Work) -> BinaryIO:
-    """The file where it lies, or a copy of it where its server gives no parts of files."""
-    stream = work.stream()
-    if stream.seekable():
-        return stream
-    stream.close()
-    return open(work.local(), "rb")
 
 
 def _other(record: Record, url: str) -> str | None:
@@ -236,4 +237,4 @@ def _response(record: Record, limit: int) -> http.Response:
     return http.Response(200, {"content-type": kind}, block)
 
 
-STAGE = Stage("read", 5, run, libraries=("fastwarc",), ledger=True)
+STAGE = Stage("read", 6, run, libraries=("fastwarc",), ledger=True)
