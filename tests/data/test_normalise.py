@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import sys
 import unicodedata
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firn.data.normalise import MARKS_IN_A_ROW, normalise
+from firn.data.normalise import _PLAIN, MARKS_IN_A_ROW, normalise
 
 
 @given(st.text(st.characters(codec=None, exclude_categories=()), max_size=200))
@@ -47,3 +48,16 @@ def test_marks_are_kept_up_to_the_bound() -> None:
     marks = "a" + "\u0316" * MARKS_IN_A_ROW
     assert normalise(marks + "\u0316" * 5 + "b" + marks) == marks + "b" + marks
     assert normalise("─" * 100) == "─" * 100
+
+
+def test_what_is_passed_at_one_look_is_in_normal_form_beside_anything() -> None:
+    composed = [unicodedata.decomposition(chr(code)).split() for code in range(sys.maxunicode + 1)]
+    seconds = {chr(int(pair[1], 16)) for pair in composed if len(pair) == 2 and not pair[0].startswith("<")}
+    seconds |= {chr(code) for code in (*range(0x1161, 0x1176), *range(0x11A8, 0x11C3))}  # of Hangul's syllables
+    plain = [chr(code) for code in range(sys.maxunicode + 1) if _PLAIN.fullmatch(chr(code))]
+    assert len(plain) > 30_000
+    for character in plain:
+        assert unicodedata.is_normalized("NFC", character)
+        assert unicodedata.category(character) not in ("Cc", "Cn", "Cs")
+        assert not unicodedata.combining(character)
+        assert character not in seconds

@@ -5,19 +5,23 @@ from __future__ import annotations
 import gzip
 import json
 import sys
+import zlib
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import fsspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from firn.core.hashing import document_id
 from firn.core.store import Store
 from firn.data import read
 from firn.data.extract import ExtractSettings
 from firn.data.layouts import Fields
-from firn.data.sources import FilesSource
+from firn.data.sources import FilesSource, files
 
 sys.path.insert(0, str(Path(__file__).parent))
 from shards import Inline
@@ -126,6 +130,48 @@ def test_a_cut_off_file_of_lines_keeps_what_is_whole(tmp_path: Path) -> None:
     documents, ledger = run(tmp_path / "store", path)
     assert 100 < len(documents) == len(ledger) - 1
     assert "cannot be decompressed" in ledger[-1]["error"]
+
+
+def test_lines_before_damage_are_kept_however_many(tmp_path: Path) -> None:
+    lines = [json.dumps({"text": f"line {number} {number * 0x9E3779B97F4A7C15 % 2**64}"}) for number in range(60_000)]
+    packed = gzip.compress("\n".join(lines).encode())[:-100_000]
+    (tmp_path / "cut.jsonl.gz").write_bytes(packed)
+    whole = zlib.decompressobj(wbits=31).decompress(packed).count(b"\n")
+    documents, ledger = run(tmp_path / "store", tmp_path / "cut.jsonl.gz")
+    assert whole - 40_000 < len(documents) <= whole
+    assert [row["verdict"] for row in ledger] == ["kept"] * len(documents) + ["failed"]
+    assert ledger[-1]["address"] == f"cut.jsonl.gz#line={len(documents) + 1}"
+
+
+_ODD_JSON = [
+    b"-0", b"1E400", b"9" * 40, b"9" * 5000, b"NaN", b"-Infinity", b"nan", b"01", b"1.", b"[1,]", b"1 2", b"\x0c1", b"",
+    b'"\\ud800"', b'"\\ud83d\\ude00"', b'"\xed\xa0\x80"', b'"\xff"', b'"\x01"', b'"\\u0000"', b'\xef\xbb\xbf{"a": 1}',
+    b'{"a": 1, "a": 2}', '{"a": 1}'.encode("utf-16"), b"1\x00", b"[" * 300 + b"]" * 300, b"2.4703282292062328e-324",
+]  # fmt: skip
+
+
+def _loaded(parse: Callable[[bytes], Any], line: bytes) -> str:
+    try:
+        return repr(parse(line))
+    except ValueError as error:
+        return f"{type(error)} {error}"
+
+
+@pytest.mark.parametrize("line", _ODD_JSON)
+def test_odd_json_is_read_as_python_reads_it(line: bytes) -> None:
+    assert _loaded(files._parsed, line) == _loaded(json.loads, line)
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(codec=None)),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    ),
+    st.booleans(),
+)
+def test_any_json_is_read_as_python_reads_it(value: Any, escaped: bool) -> None:
+    line = json.dumps(value, ensure_ascii=escaped).encode("utf-8", "surrogatepass")
+    assert _loaded(files._parsed, line) == _loaded(json.loads, line)
 
 
 def test_patterns_and_remote_folders(tmp_path: Path) -> None:

@@ -35,10 +35,9 @@ def document_id(locator: str, part: int, payload: bytes | memoryview) -> bytes:
     relative to the source's root). part: number of the document within its record. payload: the raw bytes.
     The recipe's name for the source, mirrors and install prefixes do not enter.
     """
-    state = xxhash.xxh3_128()
     name = locator.encode("utf-8", "surrogatepass")
     # Lengths first, so that no two (locator, part, payload) triples spell the same bytes.
-    state.update(len(name).to_bytes(8, "little") + name + part.to_bytes(8, "little"))
+    state = xxhash.xxh3_128(len(name).to_bytes(8, "little") + name + part.to_bytes(8, "little"))
     state.update(payload)
     return state.digest()
 

@@ -7,14 +7,14 @@ the stage's documents are kept + changed + the rows of every split. `execute` ch
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from firn.core.errors import ConservationError
-from firn.core.parquet import ShardWriter, column
+from firn.core.parquet import ShardWriter, from_tuples
 from firn.core.schema import FORMAT_VERSION
 
 VERDICTS = ("kept", "changed", "split", "merged", "removed", "failed")
@@ -58,7 +58,7 @@ class LedgerWriter:
     """
 
     def __init__(self, open_: Callable[[], ShardWriter] | None = None, ids: bool = True) -> None:
-        self._columns: dict[str, list[Any]] = {name: [] for name in LEDGER.names}
+        self._rows: list[tuple[Any, ...]] = []
         self._chunks: list[pa.Table] = []
         self._ids: list[pa.Array] = []  # of rows that are written
         self._open, self._wants_ids = open_, ids
@@ -71,23 +71,36 @@ class LedgerWriter:
     def __len__(self) -> int:
         return self.verdicts.total()
 
-    def _row(self, verdict: str, rows: int, id: bytes | None, **more: Any) -> None:
-        values = {"id": id, "verdict": verdict, "rows": rows, "rules": 0, **more}
-        for name, so_far in self._columns.items():
-            so_far.append(values.get(name))
+    def _row(
+        self,
+        verdict: str,
+        rows: int,
+        id: bytes | None,
+        *,
+        into: bytes | None = None,
+        rule: str | None = None,
+        rules: int = 0,
+        value: float | None = None,
+        bound: float | None = None,
+        spans: Sequence[Mapping[str, int]] | None = None,
+        error: str | None = None,
+        url: str | None = None,
+        address: str | None = None,
+    ) -> None:
+        # In the order of LEDGER.
+        self._rows.append((id, verdict, rows, into, rule, rules, value, bound, spans, error, url, address))
         self.verdicts[verdict] += 1
         self.out += rows
-        if more.get("rule"):
-            (self.changes if verdict == "changed" else self.rules)[more["rule"]] += 1
-        if len(self._columns["id"]) == _CHUNK:
+        if rule:
+            (self.changes if verdict == "changed" else self.rules)[rule] += 1
+        if len(self._rows) == _CHUNK:
             self._chunk()
             if self._open is not None and len(self._chunks) == _CHUNKS:
                 self._write()
 
     def _chunk(self) -> None:
-        self._chunks.append(pa.table([column(self._columns[f.name], f.type) for f in LEDGER], schema=LEDGER))
-        for so_far in self._columns.values():
-            so_far.clear()
+        self._chunks.append(from_tuples(self._rows, LEDGER))
+        self._rows.clear()
 
     def kept(self, id: bytes | None, *, url: str | None = None, address: str | None = None) -> None:
         """The document goes on as it is."""
@@ -107,8 +120,9 @@ class LedgerWriter:
     ) -> None:
         """The document goes on with another text; `spans` are the UTF-8 byte ranges cut from the old one."""
         cut = None if spans is None else [{"start": start, "end": end} for start, end in spans]
-        values = {"rule": rule, "value": value, "bound": bound, "rules": rules}
-        self._row("changed", 1, id, spans=cut, **values, url=url, address=address)
+        self._row(
+            "changed", 1, id, rule=rule, rules=rules, value=value, bound=bound, spans=cut, url=url, address=address
+        )
 
     def split(self, id: bytes | None, rows: int, *, url: str | None = None, address: str | None = None) -> None:
         """The record gave `rows` documents."""
@@ -133,8 +147,9 @@ class LedgerWriter:
         address: str | None = None,
     ) -> None:
         """The document ends here: `rule` measured `value` against `bound`; error: what it found, in words."""
-        about = {"value": value, "bound": bound, "rules": rules, "error": error}
-        self._row("removed", 0, id, rule=rule, **about, url=url, address=address)
+        self._row(
+            "removed", 0, id, rule=rule, rules=rules, value=value, bound=bound, error=error, url=url, address=address
+        )
 
     def failed(
         self,

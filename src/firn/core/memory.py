@@ -80,6 +80,7 @@ class MemoryBound:
     def __init__(self, allowed: int):
         self.allowed = allowed
         self._hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+        self._bound: int | None = None  # as the system has it
         self._statm = os.open("/proc/self/statm", os.O_RDONLY) if _LINUX else None
 
     def set(self) -> None:
@@ -89,9 +90,12 @@ class MemoryBound:
         bound = int(os.pread(self._statm, 64, 0).split()[0]) * _PAGE + self.allowed
         if self._hard != resource.RLIM_INFINITY:
             bound = min(bound, self._hard)
-        resource.setrlimit(resource.RLIMIT_AS, (bound, self._hard))
+        if bound != self._bound:
+            resource.setrlimit(resource.RLIMIT_AS, (bound, self._hard))
+            self._bound = bound
 
     def lift(self) -> None:
         """No bound but the system's."""
         if self._statm is not None:
             resource.setrlimit(resource.RLIMIT_AS, (self._hard, self._hard))
+            self._bound = None

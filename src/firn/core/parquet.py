@@ -111,6 +111,12 @@ def from_rows(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
     return pa.table([column([row.get(f.name) for row in rows], f.type) for f in schema], schema=schema)
 
 
+def from_tuples(rows: Sequence[tuple[Any, ...]], schema: pa.Schema) -> pa.Table:
+    """A table of `schema` from tuples, whose values stand in its order."""
+    columns = zip(*rows, strict=True) if rows else [()] * len(schema)
+    return pa.table([column(values, f.type) for f, values in zip(schema, columns, strict=True)], schema=schema)
+
+
 def column(values: Sequence[Any] | pa.Array, kind: pa.DataType) -> pa.Array:
     """An Arrow array of Python or Arrow values; a dictionary holds its values in the order of first appearance."""
     if pa.types.is_dictionary(kind):

@@ -6,9 +6,8 @@ import ast
 import difflib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from firn.core.errors import InputError
 from firn.core.settings import Settings
@@ -76,17 +75,20 @@ LAYOUTS: Mapping[str, Fields] = {
 }  # fmt: skip
 # Longest object as Python prints it that is read, in characters.
 _PRINTED = 64 << 10
+# Made once: a union would be made anew wherever a value is looked at.
+_NUMBERS = (int, float)
+_ATOMS = (str, int, float)
 Layout = Literal["fineweb", "c4", "dolma", "redpajama", "redpajama-v2"]
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(NamedTuple):
     """What the fields of a record hold. text: None where there is none."""
 
     text: str | None
     id: str | None
     url: str | None
     group: str | None
+    license: str | None
     meta: dict[str, Any]
     columns: dict[str, Any]
 
@@ -133,15 +135,15 @@ def found(record: Any, fields: Fields) -> Found:
         "crawled": time(_value(record, fields.crawled)),
         "published": published,
         "date_method": "field" if published else None,
-        "license": _string(_value(record, fields.license)),
         "language": _string(_value(record, fields.language)),
-        "language_score": float(score) if isinstance(score, int | float) else None,
+        "language_score": float(score) if isinstance(score, _NUMBERS) else None,
     }
     return Found(
         _text(text),
         _string(_value(record, fields.id)),
         _string(_value(record, fields.url)),
         _string(_value(record, fields.group)),
+        _string(_value(record, fields.license)),
         {name: plain(_value(record, path)) for name, path in fields.meta.items()},
         columns,
     )
@@ -149,6 +151,8 @@ def found(record: Any, fields: Fields) -> Found:
 
 def time(value: Any) -> datetime | None:
     """A time in UTC, of a timestamp, a date, or a string in ISO 8601."""
+    if value is None:
+        return None
     if isinstance(value, datetime):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
     if isinstance(value, date):
@@ -158,20 +162,24 @@ def time(value: Any) -> datetime | None:
 
 def plain(value: Any) -> Any:
     """A value as JSON has it."""
+    if value is None or isinstance(value, _ATOMS):
+        return value
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
-    if value is None or isinstance(value, str | int | float):
-        return value
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
 def _value(record: Any, path: str | None) -> Any:
     """What lies under `a.b` in nested objects; a key that holds dots itself comes first."""
-    if path is not None and isinstance(record, str) and record.startswith("{"):
+    if path is None:
+        return None
+    if isinstance(record, dict) and (path in record or "." not in path):
+        return record.get(path)
+    if isinstance(record, str) and record.startswith("{"):
         record = _object(record)
-    if path is None or not isinstance(record, dict):
+    if not isinstance(record, dict):
         return None
     if path in record:
         return record[path]
@@ -198,4 +206,7 @@ def _text(value: Any) -> str | None:
 
 
 def _string(value: Any) -> str | None:
-    return str(value).encode("utf-8", "replace").decode() if isinstance(value, str | int | float) else None
+    if not isinstance(value, _ATOMS):
+        return None
+    text = str(value)
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()

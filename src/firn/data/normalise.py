@@ -16,6 +16,16 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 # Any of the three: most texts have none, and one look is enough.
 _ODD = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufdd0-\ufdef\ufffe\uffff\ud800-\udfff]")
 
+# Most texts hold nothing but these, and one look is enough: printable ASCII, tab and LF, which are taken away first,
+# and characters that are in normal form whatever stands beside them: Latin, Greek, Cyrillic, punctuation, symbols,
+# kana, Han, Hangul.
+_ASCII = bytes([0x09, 0x0A, *range(0x20, 0x7F)])
+_PLAIN = re.compile(
+    "[\xa0-\u02ff\u0391-\u03a1\u03a3-\u0482\u048a-\u052f\u1e00-\u1eff\u2002-\u2027\u202a-\u205e\u20a0-\u20bf"
+    "\u2100-\u2125\u2190-\u2328\u2500-\u27bf\u3001-\u3029\u3041-\u3096\u30a1-\u30ff\u4e00-\u9fff\uac00-\ud7a3"
+    "\ufe0f\uff01-\uff9f\ufffd\U0001f300-\U0001f64f]*"
+)
+
 #: Combining marks kept in a row (Stream-Safe Text Format, UAX #15 section 13). Sorting a longer row into canonical
 #: order takes time quadratic in its length.
 MARKS_IN_A_ROW = 30
@@ -27,6 +37,9 @@ _REPLACED = b"?" * (MARKS_IN_A_ROW + 1)
 
 def normalise(text: str) -> str:
     """`text` in NFC with LF line ends, without control characters, lone surrogates and endless rows of marks."""
+    others = text.encode("utf-8", "surrogatepass").translate(None, _ASCII)
+    if _PLAIN.fullmatch(others.decode("utf-8", "surrogatepass")):
+        return text
     if _ODD.search(text):
         text = _SURROGATES.sub("\ufffd", _NOTHING.sub("", _LINE_ENDS.sub("\n", text)))
     if text.isascii():

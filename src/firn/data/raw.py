@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator
 
+from firn.core.parquet import from_tuples
 from firn.core.schema import DOCUMENT
 from firn.core.stage import Work
 from firn.data.normalise import normalise
@@ -30,6 +31,10 @@ Pattern = Annotated[str, AfterValidator(_compiles)]
 
 # Documents are handed to the writer when there are so many, or so many characters.
 _ROWS, _CHARACTERS = 512, 16 << 20
+# What `urlsplit` would find too, in most URLs: no user, no brackets, nothing to be cleaned or brought to lower case.
+_HOST = re.compile(r"https?://([a-z0-9.-]+)(?::[0-9]*)?(?:[/?#]|\Z)")
+_META = json.JSONEncoder(ensure_ascii=False, sort_keys=True)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Rows:
@@ -42,9 +47,10 @@ class Rows:
     def __init__(self, work: Work, kind: str):
         self.work, self.kind, self.source = work, kind, work.extra["source"]
         self._writer = work.writer("documents", DOCUMENT)
-        self._pending: list[dict[str, Any]] = []
+        self._pending: list[tuple[Any, ...]] = []
         self._characters = 0
-        self._place: dict[str, Any] = {}
+        self._address = ""
+        self._url: str | None = None
         work.rows_in = 0
 
     def enter(self, address: str, url: str | None = None, id: bytes | None = None) -> bool:
@@ -54,23 +60,46 @@ class Rows:
         """
         row = self.work.rows_in or 0
         self.work.rows_in = row + 1
-        self._place = {"url": url, "address": address}
+        self._address, self._url = address, url
         return self.work.enter(row, id, url=url, address=address)
 
-    def keep(self, id: bytes, text: str, group: str, meta: Mapping[str, Any], **columns: Any) -> None:
+    def keep(
+        self,
+        id: bytes,
+        text: str,
+        group: str,
+        meta: Mapping[str, Any],
+        *,
+        part: int = 0,
+        parent: bytes | None = None,
+        url: str | None = None,
+        crawled: datetime | None = None,
+        published: datetime | None = None,
+        date_method: str | None = None,
+        language: str | None = None,
+        language_score: float | None = None,
+        license: str | None = None,
+    ) -> None:
         """The record becomes a document, unless there is no text in it.
 
-        text: is brought into normal form here. meta: None and empty values are left out. columns: others of DOCUMENT;
-        a `url` is the one that `enter` did not know.
+        text: is brought into normal form here. meta: None and empty values are left out. url: where `enter` did not
+        know it. The others are columns of DOCUMENT.
         """
-        self._place = {"url": columns.pop("url", self._place["url"]), "address": self._place["address"]}
+        if url is None:
+            url = self._url
+        self._url = url
         text = normalise(text)
         if not text.strip():
             self.remove("no_text", id=id)
             return
-        row = {"id": id, "part": 0, "group": group, "text": text, "source": self.source, "copies": 1}
-        self._pending.append({**row, **self._place, "meta": _json(meta), **columns})
-        self.work.ledger.kept(id, **self._place)
+        # In the order of DOCUMENT.
+        self._pending.append(
+            (
+                id, part, parent, group, text, self.source, url, self._address, crawled, published, date_method,
+                language, language_score, license, 1, _json(meta),
+            )
+        )  # fmt: skip
+        self.work.ledger.kept(id, url=url, address=self._address)
         self._characters += len(text)
         if len(self._pending) >= _ROWS or self._characters >= _CHARACTERS:
             self._write()
@@ -79,12 +108,13 @@ class Rows:
         self, rule: str, value: float | None = None, bound: float | None = None, id: bytes | None = None
     ) -> None:
         """The record is no document, by `<kind>.<rule>`, which measured `value` against `bound`."""
-        self.work.ledger.removed(id, f"{self.kind}.{rule}", value=value, bound=bound, **self._place)
+        name = f"{self.kind}.{rule}"
+        self.work.ledger.removed(id, name, value=value, bound=bound, url=self._url, address=self._address)
 
     def fail(self, error: str, rule: str | None = None, id: bytes | None = None) -> None:
         """The record cannot be read, and this is why."""
         name = f"{self.kind}.{rule}" if rule else None
-        self.work.ledger.failed(id, error[:500], rule=name, **self._place)
+        self.work.ledger.failed(id, error[:500], rule=name, url=self._url, address=self._address)
 
     def leave(self) -> None:
         """Between two records: what is done now is no row's fault."""
@@ -97,7 +127,7 @@ class Rows:
 
     def _write(self) -> None:
         if self._pending:
-            self._writer.write(self._pending)
+            self._writer.write(from_tuples(self._pending, DOCUMENT))
         self._pending, self._characters = [], 0
 
 
@@ -121,8 +151,12 @@ def grouping(pattern: str | None, path: str, default: str) -> str:
 
 def host_of(url: str | None) -> str | None:
     """The host of a URL without its `www.`; None where there is none."""
+    if not url:
+        return None
+    if plain := _HOST.match(url):
+        return plain[1].removeprefix("www.") or None
     try:
-        return (urlsplit(url or "").hostname or "").removeprefix("www.") or None
+        return (urlsplit(url).hostname or "").removeprefix("www.") or None
     except ValueError:
         return None
 
@@ -142,9 +176,9 @@ def timestamp(text: str | None) -> datetime | None:
         time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
     except (ValueError, OverflowError):
         return None
-    return time if time.timestamp() else None
+    return time if time != _EPOCH else None
 
 
 def _json(meta: Mapping[str, Any]) -> str:
-    text = json.dumps({k: v for k, v in meta.items() if v not in (None, "")}, ensure_ascii=False, sort_keys=True)
-    return text.encode("utf-8", "replace").decode()
+    text = _META.encode({k: v for k, v in meta.items() if v not in (None, "")})
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()

@@ -10,15 +10,17 @@ A record without the wanted fields fails, and so does the rest of a file that is
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import PurePosixPath
-from typing import BinaryIO, Literal
+from typing import Any, BinaryIO, Literal, cast
 
 from pydantic import Field
+from pydantic_core import from_json
 
 from firn.core.files import Files
 from firn.core.hashing import document_id
@@ -194,6 +196,8 @@ def run(work: Work) -> None:
         with work.stream(index) as raw:
             stream, kind = opened(raw, name), kind_of(name)
             if kind == "jsonl":
+                # Unpacked bytes have such a buffer already, and what precedes damage would be lost in a second one.
+                stream = io.BufferedReader(cast(io.RawIOBase, raw), _PIECE) if stream is raw else stream
                 _lines(rows, name, stream, work.settings.files)
             elif kind == "table":
                 _table(rows, name, stream, work.settings.files, work.extra.get("part"))
@@ -250,33 +254,44 @@ def _lines(rows: Rows, name: str, stream: BinaryIO, settings: FilesSettings) -> 
     """A row for every line that is not blank."""
     number, fields = 0, layouts.chosen(settings.fields, settings.layout)
     try:
-        for number, line in enumerate(_bounded(stream, settings.max_bytes), 1):
-            if line is not None and not line.strip():
-                continue
-            if rows.enter(f"{name}#line={number}"):
-                if line is None:
-                    rows.remove("too_large", bound=settings.max_bytes)
-                elif number == 1 and line.lstrip().startswith(b"["):
-                    rows.fail(f"a JSON list; one object on each line is read: jq -c '.[]' {name} > {name}l")
-                    return
-                else:
-                    _line(rows, name, number, line, fields, settings)
+        for lines in _bounded(stream, settings.max_bytes):
+            first = number + 1
+            for number, line in enumerate(lines, first):
+                if line is not None and not line.strip():
+                    continue
+                if rows.enter(f"{name}#line={number}"):
+                    if line is None:
+                        rows.remove("too_large", bound=settings.max_bytes)
+                    elif number == 1 and line.lstrip().startswith(b"["):
+                        rows.fail(f"a JSON list; one object on each line is read: jq -c '.[]' {name} > {name}l")
+                        return
+                    else:
+                        _line(rows, name, number, line, fields, settings)
+                rows.work.advance(1)
             rows.leave()
-            rows.work.advance(1)
     except Damaged as error:
         if rows.enter(f"{name}#line={number + 1}"):
             rows.fail(f"cannot be decompressed: {error}, at line {number + 1}")
 
 
-def _bounded(stream: BinaryIO, limit: int) -> Iterator[bytes | None]:
-    """The lines of a stream; None for one of more than `limit` bytes, which is passed over."""
-    while line := stream.readline(limit + 1):
-        if len(line) <= limit or line.endswith(b"\n"):
-            yield line
-            continue
-        yield None
-        while (rest := stream.readline(_PIECE)) and not rest.endswith(b"\n"):
-            pass
+def _bounded(stream: BinaryIO, limit: int) -> Iterator[list[bytes | None]]:
+    """The lines of a stream, about _PIECE bytes at a time; None for one of more than `limit`, which is passed over."""
+    lines: list[bytes | None] = []
+    size = 0
+    try:
+        while line := stream.readline(limit + 1):
+            whole = len(line) <= limit or line.endswith(b"\n")
+            lines.append(line if whole else None)
+            size += len(line)
+            while not whole and (rest := stream.readline(_PIECE)):
+                whole = rest.endswith(b"\n")
+            if size >= _PIECE:
+                yield lines
+                lines, size = [], 0
+    except Damaged:
+        yield lines
+        raise
+    yield lines
 
 
 def too_dense(line: bytes) -> str | None:
@@ -293,7 +308,7 @@ def _line(rows: Rows, name: str, number: int, line: bytes, fields: Fields, setti
         rows.fail(f"line {number}: {problem}")
         return
     try:
-        record = json.loads(line)
+        record = _parsed(line)
     except (ValueError, RecursionError) as error:
         rows.fail(f"line {number}: no JSON: {str(error)[:200]}")
         return
@@ -301,7 +316,15 @@ def _line(rows: Rows, name: str, number: int, line: bytes, fields: Fields, setti
     if found.text is None:
         rows.fail(f"line {number}: no text under the key {fields.text!r}")
     else:
-        _record(rows, name, number, found, line.strip(), "jsonl", settings)
+        _record(rows, name, "jsonl", number, found, line.strip(), settings)
+
+
+def _parsed(line: bytes) -> Any:
+    """A line's value. Raises ValueError, RecursionError."""
+    try:
+        return from_json(line, cache_strings="keys")  # reads as `json` does, faster, but less: no UTF-16, no surrogates
+    except ValueError:
+        return json.loads(line)
 
 
 def _table(
@@ -315,22 +338,29 @@ def _table(
         return layouts.columns_of(fields, explicit, columns, name)
 
     try:
-        for row in tables.rows(stream, form, choose, settings.max_bytes, settings.delimiter, part):
-            first = number + 1
-            number += row.count if isinstance(row, tables.Unread) else 1
-            if isinstance(row, tables.Unread) and row.elsewhere:
-                continue
-            if rows.enter(f"{name}#row={first}" + (f"-{number}" if number > first else "")):
-                _row(rows, name, first, row, fields, settings)
+        for piece in tables.pieces(stream, form, choose, settings.max_bytes, settings.delimiter, part):
+            for row in piece:
+                first = number + 1
+                number += row.count if isinstance(row, tables.Unread) else 1
+                if isinstance(row, tables.Unread) and row.elsewhere:
+                    continue
+                if rows.enter(f"{name}#row={first}" + (f"-{number}" if number > first else "")):
+                    _row(rows, name, form, first, row, fields, settings)
+                rows.work.advance(1)
             rows.leave()
-            rows.work.advance(1)
     except Damaged as error:
         if rows.enter(f"{name}#row={number + 1}"):
             rows.fail(f"cannot be read on: {error}, at row {number + 1}")
 
 
 def _row(
-    rows: Rows, name: str, number: int, row: tables.Row | tables.Unread, fields: Fields, settings: FilesSettings
+    rows: Rows,
+    name: str,
+    form: str,
+    number: int,
+    row: tables.Row | tables.Unread,
+    fields: Fields,
+    settings: FilesSettings,
 ) -> None:
     """End the row of a table's row."""
     if isinstance(row, tables.Unread):
@@ -347,11 +377,11 @@ def _row(
     if len(payload) > settings.max_bytes:
         rows.remove("too_large", len(payload), settings.max_bytes)
         return
-    _record(rows, name, number, found, payload, _form(name), settings)
+    _record(rows, name, form, number, found, payload, settings)
 
 
 def _record(
-    rows: Rows, name: str, number: int, found: layouts.Found, payload: bytes, form: str, settings: FilesSettings
+    rows: Rows, name: str, form: str, number: int, found: layouts.Found, payload: bytes, settings: FilesSettings
 ) -> None:
     """End the row of a record that has a text."""
     locator = f"{name}#{found.id or number}"
@@ -361,8 +391,9 @@ def _record(
         found.group or grouping(settings.group, name, host_of(found.url) or locator),
         {**found.meta, "format": form, "id": found.id},
         url=found.url,
-        **{**found.columns, "license": found.columns["license"] or settings.license},
+        license=found.license or settings.license,
+        **found.columns,
     )
 
 
-STAGE = Stage("read", 2, run, ledger=True)
+STAGE = Stage("read", 3, run, ledger=True)
