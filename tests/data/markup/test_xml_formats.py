@@ -95,6 +95,66 @@ def test_what_is_left_out_can_be_asked_for() -> None:
     assert "depth" not in bare
 
 
+def article(body: str, meta: str = "") -> jats.Work:
+    front = f"<front><article-meta>{meta}</article-meta></front>"
+    return jats.works(xml.parse(f"<article>{front}<body>{body}</body></article>".encode()), jats.Include())[0]
+
+
+@pytest.mark.parametrize(
+    ("markup", "text"),
+    [
+        ("x<xref ref-type='bibr'><sup>1</sup></xref>.", "x [1]."),
+        ("x<sup><xref ref-type='bibr'>1</xref>,<xref ref-type='bibr'>2</xref></sup>", "x [1,2]"),
+        ("x<xref ref-type='bibr'><italic><sup>1–3</sup></italic></xref>", "x [1–3]"),
+        ("<xref ref-type='bibr'>Smith<sup>4</sup></xref> 10<sup>3</sup>", "Smith [4] 10³"),
+        ("x<xref ref-type='fig'>2<sup>3</sup></xref><xref ref-type='fn'><sup>1</sup></xref>", "x2³"),
+    ],
+)
+def test_numbers_that_point_to_the_bibliography(markup: str, text: str) -> None:
+    assert article(f"<p>{markup}</p>").text == text
+
+
+@pytest.mark.parametrize(
+    ("dates", "day"),
+    [
+        ("<pub-date><day>5</day><month>Mar</month><year>2015</year></pub-date>", (2015, 3, 5)),
+        ("<pub-date><month>SEPTEMBER</month><year>2015</year></pub-date>", (2015, 9)),
+        ("<pub-date><year>2014</year></pub-date><pub-date><month>4</month><year>2015</year></pub-date>", (2015, 4)),
+        ("<pub-date><season>Spring</season><month>?</month><day>7</day><year>2015</year></pub-date>", (2015,)),
+        ("<pub-date iso-8601-date='2015-03-05'/>", (2015, 3, 5)),
+    ],
+)
+def test_dates_of_publication(dates: str, day: tuple[int, ...]) -> None:
+    assert article("", dates).published == datetime(*(*day, 1, 1)[:3], tzinfo=UTC)
+
+
+def test_abstracts_in_other_languages_are_marked() -> None:
+    abstracts = (
+        "<abstract><p>One.</p></abstract><trans-abstract xml:lang='fr'><p>Un.</p></trans-abstract>"
+        "<trans-abstract xml:lang='de'><title>Zusammenfassung</title><p>Eins.</p></trans-abstract>"
+    )
+    expected = "## Abstract\n\nOne.\n\n## Abstract (fr)\n\nUn.\n\n## Zusammenfassung\n\nEins."
+    assert article("", abstracts).text == expected
+
+
+def test_cells_that_span_keep_the_columns() -> None:
+    xhtml_table = (
+        "<table><thead><tr><th rowspan='2'>a</th><th colspan='2'>b</th></tr><tr><th>c</th><th>d</th></tr></thead>"
+        "<tbody><tr><td colspan='3'>e</td></tr><tr><td>f</td><td>g</td><td>h</td></tr></tbody></table>"
+    )
+    expected = "| a | b |  |\n|  | c | d |\n| --- | --- | --- |\n| e |  |  |\n| f | g | h |"
+    assert article(xhtml_table).text == expected
+    oasis = (
+        "<table><tgroup><thead><row><entry morerows='1'>a</entry><entry namest='c2' nameend='c3'>b</entry></row>"
+        "<row><entry>c</entry><entry>d</entry></row></thead><tbody><row><entry namest='c1' nameend='c3'>e</entry></row>"
+        "<row><entry nameend='c1' namest='c9'/></row>"
+        "<row><entry>f</entry><entry>g</entry><entry>h</entry></row></tbody></tgroup></table>"
+    )
+    assert article(oasis).text == expected
+    hostile = "<tr><td colspan='9999' rowspan='9999'>a</td></tr>" * 1_000
+    assert len(article(f"<table>{hostile}</table>").text) < 1_000_000
+
+
 @pytest.mark.parametrize(
     ("markup", "latex"),
     [

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from firn.data.markup import licenses, mathml
 from firn.data.markup.render import Renderer, heads_of, rows_of
-from firn.data.markup.work import Work, day, one_line
+from firn.data.markup.work import Work, date, day, one_line
 from firn.data.markup.xml import Element
 
 
@@ -31,6 +31,10 @@ _REFERENCES = re.compile(r"\W*(references|bibliography|literature cited)\W*$", r
 # Abstracts that only repeat the first one, or are a picture.
 _NOT_ABSTRACTS = ("graphical", "toc", "teaser", "precis", "web-summary", "key-points")
 _FILE_TYPE = re.compile(r"\((?:\d[\d.]* ?[kKM]B )?(?:[A-Z0-9]{2,5}|Figure|Table|Text)\)\.?")
+_MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
+_NUMBER = re.compile(r"\d{1,4}")
+# Empty cells that spans may add to a paper's tables.
+_MAX_SPANNED = 100_000
 _TEX_BODY = re.compile(r"\\begin\{document\}(.*)\\end\{document\}", re.DOTALL)
 
 
@@ -90,10 +94,13 @@ def _published(meta: Element) -> datetime | None:
     found: list[tuple[int, datetime]] = []
     for element in meta.elements():
         if element.name == "pub-date":
-            parts = [_content(element.first(name)) or None for name in ("year", "month", "day")]
-            when = day(*parts)
+            year, month, of_month = (_content(element.first(name)) for name in ("year", "month", "day"))
+            if not month.isdecimal():
+                month = str(_MONTHS.index(name) + 1) if (name := month[:3].lower()) in _MONTHS else ""
+            parts = [year, month, of_month if month else ""]
+            when = day(*(part or None for part in parts)) or date(element.attributes.get("iso-8601-date", ""))
             if when:
-                found.append((-sum(part is not None for part in parts), when))
+                found.append((-sum(map(bool, parts)), when))
     return min(found)[1] if found else None
 
 
@@ -128,6 +135,8 @@ class _Jats(Renderer):
     def __init__(self, include: Include) -> None:
         super().__init__()
         self.include = include
+        self._cites = False  # within a reference to the bibliography
+        self._spanned = 0  # empty cells that spans added
         self.images = 0  # formulas that the file has as pictures only
 
     def front(self, meta: Element) -> None:
@@ -144,7 +153,8 @@ class _Jats(Renderer):
             if abstract.name in ("abstract", "trans-abstract"):
                 if abstract.attributes.get("abstract-type") in _NOT_ABSTRACTS:
                     continue
-                self._section(abstract, "Abstract" if abstract.name == "abstract" else "")
+                language = abstract.attributes.get("xml:lang") if abstract.name == "trans-abstract" else None
+                self._section(abstract, f"Abstract ({language})" if language else "Abstract")
         for group in meta.elements():
             if group.name == "funding-group":
                 self.funding(group)
@@ -279,8 +289,36 @@ class _Jats(Renderer):
     def cells(self, element: Element) -> None:
         """Rows of an XHTML or OASIS table."""
         names = ("tr", "row", "TR")
-        rows = [[self.inline(cell) for cell in row.elements()] for row in rows_of(element, names)]
-        self.rows(rows, heads_of(element, names))
+        heads = heads_of(element, names)
+        rows = self._spread(rows_of(element, names))
+        width = max(map(len, rows), default=0)
+        for row in rows[:heads]:
+            row += self._empty(width - len(row))
+        self.rows(rows, heads)
+
+    def _spread(self, rows: Iterable[Element]) -> list[list[str]]:
+        """The cells of a table, each in its column: one that spans several has empty ones beside and below it."""
+        out: list[list[str]] = []
+        below: dict[int, int] = {}  # column -> rows that a cell above still covers
+        for row in rows:
+            line: list[str] = []
+            for cell in [*row.elements(), None]:
+                while below.get(len(line)) and (empty := self._empty(1)):
+                    below[len(line)] -= 1
+                    line += empty
+                if cell is not None:
+                    across, down = _spans(cell)
+                    start = len(line)
+                    line += [self.inline(cell), *self._empty(across - 1)]
+                    below.update(dict.fromkeys(range(start, len(line)), down - 1))
+            out.append(line)
+        return out
+
+    def _empty(self, count: int) -> list[str]:
+        """Empty cells, as many as may be."""
+        count = max(0, min(count, _MAX_SPANNED - self._spanned))
+        self._spanned += count
+        return [""] * count
 
     def statement(self, element: Element) -> None:
         """A theorem, a proof, a definition: its name begins the paragraph."""
@@ -297,17 +335,17 @@ class _Jats(Renderer):
         self.end_line()
 
     def superscript(self, element: Element) -> None:
-        if any(ref.attributes.get("ref-type") == "bibr" for ref in element.all("xref")):
+        if self._cites or any(ref.attributes.get("ref-type") == "bibr" for ref in element.all("xref")):
             self.say(cited(self.inline(element)))
         else:
             super().superscript(element)
 
     def reference(self, element: Element) -> None:
         kind = element.attributes.get("ref-type")
-        if kind == "bibr" and element.first("sup") is not None:
-            self.say(cited(self.inline(element)))
-        elif kind not in ("fn", "table-fn", "aff", "corresp"):
+        if kind not in ("fn", "table-fn", "aff", "corresp"):
+            before, self._cites = self._cites, kind == "bibr"
             self.walk(element)
+            self._cites = before
 
     def foot_note(self, element: Element) -> None:
         kind = element.attributes.get("fn-type", "")
@@ -316,6 +354,18 @@ class _Jats(Renderer):
                 and not self.include.funding):  # fmt: skip
             return
         self.note(element)
+
+
+def _spans(cell: Element) -> tuple[int, int]:
+    """How many columns and rows a cell of an XHTML or OASIS table takes."""
+    given = cell.attributes.get
+    first, last = (_NUMBER.search(given(name, "")) for name in ("namest", "nameend"))
+    across = int(last[0]) - int(first[0]) + 1 if first and last else _number(given("colspan", ""), 1)
+    return across, _number(given("rowspan", ""), 1) + _number(given("morerows", ""), 0)
+
+
+def _number(text: str, default: int) -> int:
+    return int(text) if text.isdecimal() and len(text) < 5 else default
 
 
 def _tex(element: Element) -> str:
