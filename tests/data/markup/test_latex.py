@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firn.data.markup import latex, tex
+from firn.data.markup import latex, tex, tex_lexer
 from firn.data.markup.jats import Include
 from firn.data.markup.work import MarkupError
 
@@ -142,7 +142,7 @@ def test_any_source_is_read_or_refused(pieces: list[str]) -> None:
     except MarkupError:
         return
     assert "\x01" not in made
-    assert tex.VERBATIM not in made
+    assert tex_lexer.VERBATIM not in made
 
 
 @given(

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 
 from firn.data.markup.citations import Citations
 from firn.data.markup.jats import Include, left_out
+from firn.data.markup.latex_blocks import BlockReader
+from firn.data.markup.latex_formulas import source
 from firn.data.markup.latex_names import (
     ACCENTS,
     BROKEN,
@@ -18,7 +20,6 @@ from firn.data.markup.latex_names import (
     HEADINGS,
     LEFT_OUT,
     LENGTHS,
-    LINES,
     LISTS,
     SETTINGS_FIRST,
     SKIPPED,
@@ -27,11 +28,9 @@ from firn.data.markup.latex_names import (
     TABLES,
     TITLED,
 )
-from firn.data.markup.latex_tokens import TokenReader
-from firn.data.markup.mathml import tagged
-from firn.data.markup.render import BREAK, fenced, table
-from firn.data.markup.tex import VERBATIM, Expander
-from firn.data.markup.work import Block, Work, one_line
+from firn.data.markup.render import BREAK
+from firn.data.markup.tex import Expander
+from firn.data.markup.work import Block, Work
 
 # The first line of a document, but for pictures and parts that are documents only to be set alone.
 _DOCUMENT = re.compile(r"^[^%\n]*\\document(?:class|style)\s*(?:\[[^\]]*\])?\s*\{(?!standalone|subfiles)", re.MULTILINE)
@@ -41,10 +40,7 @@ _LENGTH = re.compile(
     r"(?:\s*(?:plus|minus)\s*[\d.]+\s*(?:pt|cm|mm|in|em|ex|fil+)?)*\s*"
 )
 _BREAKS = re.compile(f" ?{BREAK} ?")
-_ROWS = re.compile(r"\\\\|\\tabularnewline|\\cr")
 _KINDS = {"\\autoref", "\\cref", "\\Cref"}
-_UNNUMBERED = ("\\nonumber", "\\notag")
-_CONTROL_WORD = re.compile(r"\\[a-zA-Z]+\*?\Z")
 
 
 def work(files: Mapping[str, str], main: str, include: Include) -> Work:
@@ -107,18 +103,15 @@ def _place(tokens: list[str], control: str, name: str) -> int | None:
             return at
 
 
-class _Latex(TokenReader):
+class _Latex(BlockReader):
     def __init__(self, include: Include, theorems: Mapping[str, str], citations: Citations):
-        super().__init__()
+        super().__init__(include)
         self.title = ""
-        self._include = include
         self._theorems = {**STATEMENTS, **theorems}
         self._citations = citations
         self._sections = [0] * 7
         self._appendix = False
-        self._counters = {"equation": 0, "figure": 0, "table": 0, "statement": 0}
-        self._labelled = ("Section", "")  # what a label that comes next is put on
-        self._labels: dict[str, tuple[str, str]] = {}
+        self._counters = {"figure": 0, "table": 0, "statement": 0}
         self._float = "figure"
         self._keep_breaks = False
 
@@ -314,7 +307,7 @@ class _Latex(TokenReader):
         self._say(f"{number} {unit}".strip())
 
     def _ensure_math(self, token: str) -> None:
-        self._say(f"${_source(self._argument())}$")
+        self._say(f"${source(self._argument())}$")
 
     def _rule(self, token: str) -> None:
         """A rule under some columns: `\\cmidrule[width](trim){columns}`."""
@@ -389,173 +382,6 @@ class _Latex(TokenReader):
             number = f" {self._counters['statement']}"
             self._labelled = (title, number.strip())
         self._say(f"{title}{number}{f' ({self.inline(note)})' if note else ''}. ")
-
-    def _list(self, name: str) -> None:
-        self._optional()
-        for _ in range(ENVIRONMENT_ARGUMENTS.get(name, 0)):
-            self._argument()
-        items: list[list[str]] = []
-        depth = 0
-        for token in self._environment(name):
-            depth += (token == "\\begin") - (token == "\\end")
-            if token == "\\item" and not depth:
-                items.append([])
-            elif items:
-                items[-1].append(token)
-        if "enum" in name and not self._hidden:
-            self._labelled = ("Item", "")
-        lines, number = [], 0
-        for item in items:
-            label = self._label_of(item)
-            if "enum" in name and label is None:
-                number += 1
-                mark = f"{number}. "
-                self._labelled = ("Item", str(number))
-            else:
-                mark = "- "
-            text = "\n".join(block.text for block in self.captured(item))
-            if label and name != "list":
-                text = f"{label.rstrip(':')}: {text}"
-            if text:
-                lines.append(mark + text.replace("\n", "\n" + " " * len(mark)))
-        self._add("\n".join(lines))
-
-    def _label_of(self, item: list[str]) -> str | None:
-        """The label that an item has in brackets, which is taken out of it."""
-        before = self._tokens, self._at
-        self._tokens, self._at = item, 0
-        label = self._optional()
-        del item[: self._at]
-        self._tokens, self._at = before
-        return None if label is None else self.inline(label)
-
-    def _rows(self, name: str) -> None:
-        self._optional()
-        for _ in range(ENVIRONMENT_ARGUMENTS.get(name, 1)):
-            self._argument()
-        rows: list[list[list[str]]] = [[[]]]
-        depth = 0
-        for token in self._environment(name):
-            depth += (token in ("{", "\\begin")) - (token in ("}", "\\end"))
-            if depth:
-                rows[-1][-1].append(token)
-            elif _ROWS.fullmatch(token):
-                rows.append([[]])
-            elif token == "&":
-                rows[-1].append([])
-            elif token not in ("\\hline", "\\toprule", "\\midrule", "\\bottomrule", "\\endhead", "\\endfirsthead"):
-                rows[-1][-1].append(token)
-        if self._include.tables:
-            cells = [[self.inline(cell) for cell in row] for row in rows]
-            cells = [row for row in cells if any(row)]
-            width = max(map(len, cells), default=0)
-            text = cells[0][0] if width == 1 and len(cells) == 1 else table(cells)
-            self._add(text)
-
-    def verbatim(self, token: str) -> None:
-        name, _, text = token[1:].partition(VERBATIM)
-        if not name:
-            self._say(text)
-            return
-        if name == "minted":
-            options = re.match(r"(?:\[[^\]]*\])?\{(\w*)\}", text)
-            language = options[1] if options else ""
-            text = text[options.end() :] if options else text
-        else:
-            options = re.match(r"\s*\[((?:[^\[\]]|\[[^\]]*\])*)\]", text)
-            text = text[options.end() :] if options else text
-            found = re.search(r"language=\W*(\w+)", options[1]) if options else None
-            language = found[1].lower() if found else ""
-        self._add(fenced(text, language))
-
-    # Formulas.
-
-    def dollars(self, token: str) -> None:
-        start = self._at
-        end = self._at
-        while end < len(self._tokens) and self._tokens[end] not in ("$", "$$"):
-            if self._tokens[end] == "\\par" and token == "$":  # a lone dollar
-                self._say("$")
-                return
-            end += 1
-        self._at = end + 1
-        self._show(self._tokens[start:end], display=token == "$$")
-
-    def _math(self, token: str) -> None:
-        """Between \\( and \\), or \\[ and \\]."""
-        close = "\\)" if token == "\\(" else "\\]"
-        if close in self._unclosed:
-            return
-        try:
-            end = self._tokens.index(close, self._at)
-        except ValueError:
-            self._unclosed.add(close)
-            return
-        body = self._tokens[self._at : end]
-        self._at = end + 1
-        self._show(body, display=token == "\\[")
-
-    def _show(self, tokens: list[str], display: bool) -> None:
-        formula = _source(tokens)
-        if not formula:
-            return
-        if display and not self._hidden:
-            formula, tag = self._tag(formula, numbered=False)
-            self._add(tagged(formula, tag))
-        else:
-            self._say(f"${formula}$")
-
-    def _formula(self, name: str) -> None:
-        """An environment that is a formula, with the number that its label stands for."""
-        if name.startswith(("alignat", "IEEEeqnarray")):
-            self._argument()
-        formula = _source(self._environment(name))
-        numbered = not name.endswith("*") and name not in ("math", "displaymath")
-        bare = name.rstrip("*")
-        if name == "math":
-            self._say(f"${formula}$")
-        elif bare not in LINES:
-            formula, tag = self._tag(formula, numbered)
-            self._add(tagged(formula, tag) if formula else "")
-        else:
-            lines = [self._tag(line, numbered and bare != "multline") for line in formula.split("\\\\")]
-            text = " \\\\\n".join(line + (f" \\tag{{{tag}}}" if tag else "") for line, tag in lines)
-            bare = "eqnarray" if bare == "IEEEeqnarray" else bare.replace("alignat", "align")
-            self._add(f"\\begin{{{bare}*}}\n{text.strip()}\n\\end{{{bare}*}}" if formula else "")
-
-    def _tag(self, formula: str, numbered: bool) -> tuple[str, str]:
-        """A line of a formula without its label, and its number where the label makes it one that is referred to."""
-        if any(word in formula for word in _UNNUMBERED):
-            numbered = False
-            for word in _UNNUMBERED:
-                formula = formula.replace(word, "")
-        labels = re.findall(r"\\label\s*\{([^{}]*)\}", formula)
-        formula = one_line(re.sub(r"\\label\s*\{[^{}]*\}", "", formula))
-        own = re.search(r"\\tag\*?\s*\{([^{}]*)\}", formula)
-        if own:
-            formula = one_line(formula.replace(own[0], ""))
-        elif numbered and formula:
-            self._counters["equation"] += 1
-        number = own[1].strip("$") if own else str(self._counters["equation"])
-        for label in labels:
-            self._labels.setdefault(label, ("Equation", number))
-        return formula, number if own or (labels and numbered) else ""
-
-
-def _source(tokens: list[str]) -> str:
-    """Tokens of a formula as LaTeX."""
-    out: list[str] = []
-    for token in tokens:
-        if token == "\\par":
-            token = " "
-        elif token[0] == VERBATIM:
-            token = token.rpartition(VERBATIM)[2]
-        elif token in ("\\ensuremath", "\\displaystyle", "\\textstyle", "\\limits@"):
-            continue
-        elif out and token[0].isalpha() and _CONTROL_WORD.match(out[-1]):
-            token = f" {token}"
-        out.append(token)
-    return one_line("".join(out))
 
 
 _UNITS = {"\\percent": "%", "\\celsius": "°C", "\\micro": "µ", "\\ohm": "Ω", "\\per": "/", "\\degree": "°"}

@@ -9,7 +9,7 @@ import re
 import unicodedata
 
 from firn.data.markup.render import BREAK
-from firn.data.markup.tex import VERBATIM
+from firn.data.markup.tex_lexer import VERBATIM
 from firn.data.markup.work import Block, MarkupError, one_line
 
 MAX_DEPTH = 40  # environments and arguments within one another

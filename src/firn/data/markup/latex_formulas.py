@@ -1,0 +1,110 @@
+"""Formulas of LaTeX: they stay LaTeX, without labels; those that are referred to keep their numbers."""
+
+from __future__ import annotations
+
+import re
+
+from firn.data.markup.latex_names import LINES
+from firn.data.markup.latex_tokens import TokenReader
+from firn.data.markup.mathml import tagged
+from firn.data.markup.tex_lexer import VERBATIM
+from firn.data.markup.work import one_line
+
+_UNNUMBERED = ("\\nonumber", "\\notag")
+_CONTROL_WORD = re.compile(r"\\[a-zA-Z]+\*?\Z")
+
+
+class FormulaReader(TokenReader):
+    """Reads formulas, and numbers equations."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._equations = 0
+        self._labels: dict[str, tuple[str, str]] = {}  # key -> kind and number of what it is put on
+
+    def dollars(self, token: str) -> None:
+        start = self._at
+        end = self._at
+        while end < len(self._tokens) and self._tokens[end] not in ("$", "$$"):
+            if self._tokens[end] == "\\par" and token == "$":  # a lone dollar
+                self._say("$")
+                return
+            end += 1
+        self._at = end + 1
+        self._show(self._tokens[start:end], display=token == "$$")
+
+    def _math(self, token: str) -> None:
+        """Between \\( and \\), or \\[ and \\]."""
+        close = "\\)" if token == "\\(" else "\\]"
+        if close in self._unclosed:
+            return
+        try:
+            end = self._tokens.index(close, self._at)
+        except ValueError:
+            self._unclosed.add(close)
+            return
+        body = self._tokens[self._at : end]
+        self._at = end + 1
+        self._show(body, display=token == "\\[")
+
+    def _show(self, tokens: list[str], display: bool) -> None:
+        formula = source(tokens)
+        if not formula:
+            return
+        if display and not self._hidden:
+            formula, tag = self._tag(formula, numbered=False)
+            self._add(tagged(formula, tag))
+        else:
+            self._say(f"${formula}$")
+
+    def _formula(self, name: str) -> None:
+        """An environment that is a formula, with the number that its label stands for."""
+        if name.startswith(("alignat", "IEEEeqnarray")):
+            self._argument()
+        formula = source(self._environment(name))
+        numbered = not name.endswith("*") and name not in ("math", "displaymath")
+        bare = name.rstrip("*")
+        if name == "math":
+            self._say(f"${formula}$")
+        elif bare not in LINES:
+            formula, tag = self._tag(formula, numbered)
+            self._add(tagged(formula, tag) if formula else "")
+        else:
+            lines = [self._tag(line, numbered and bare != "multline") for line in formula.split("\\\\")]
+            text = " \\\\\n".join(line + (f" \\tag{{{tag}}}" if tag else "") for line, tag in lines)
+            bare = "eqnarray" if bare == "IEEEeqnarray" else bare.replace("alignat", "align")
+            self._add(f"\\begin{{{bare}*}}\n{text.strip()}\n\\end{{{bare}*}}" if formula else "")
+
+    def _tag(self, formula: str, numbered: bool) -> tuple[str, str]:
+        """A line of a formula without its label, and its number where the label makes it one that is referred to."""
+        if any(word in formula for word in _UNNUMBERED):
+            numbered = False
+            for word in _UNNUMBERED:
+                formula = formula.replace(word, "")
+        labels = re.findall(r"\\label\s*\{([^{}]*)\}", formula)
+        formula = one_line(re.sub(r"\\label\s*\{[^{}]*\}", "", formula))
+        own = re.search(r"\\tag\*?\s*\{([^{}]*)\}", formula)
+        if own:
+            formula = one_line(formula.replace(own[0], ""))
+        elif numbered and formula:
+            self._equations += 1
+        number = own[1].strip("$") if own else str(self._equations)
+        for label in labels:
+            self._labels.setdefault(label, ("Equation", number))
+        return formula, number if own or (labels and numbered) else ""
+
+
+def source(tokens: list[str]) -> str:
+    """Tokens of a formula as LaTeX."""
+    out: list[str] = []
+    for token in tokens:
+        if token == "\\par":
+            token = " "
+        elif token[0] == VERBATIM:
+            token = token.rpartition(VERBATIM)[2]
+        elif token in ("\\ensuremath", "\\displaystyle", "\\textstyle", "\\limits@"):
+            continue
+        elif out and token[0].isalpha() and _CONTROL_WORD.match(out[-1]):
+            token = f" {token}"
+        out.append(token)
+    return one_line("".join(out))
