@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import tarfile
 import zipfile
+from collections.abc import Mapping
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from firn.data import compressed
-from firn.data.markup import archive, booktree, epub, gutenberg, markdown, parts, pdf
+from firn.data.markup import archive, booktree, cnxml, epub, gutenberg, markdown, parts, pdf, xhtml, xml
 from firn.data.markup.archive import Member, Unread
 from firn.data.markup.work import Block, MarkupError
 
@@ -99,6 +100,125 @@ def test_header_and_licence_of_project_gutenberg(header: str, footer: str) -> No
         assert (made.title, made.language, made.license) == ("Snow", "fr", "public-domain")
         assert made.meta == {"author": "A. Writer", "released": "May, 1999", "gutenberg": "42"}
         assert made.published is None  # a release of an old book is not when it was written
+
+
+def page(*blocks: str, mark: str = "*** START OF THE PROJECT GUTENBERG EBOOK SNOW ***") -> list[Block]:
+    """A page in HTML as Project Gutenberg has them since 2023, or with a mark of another form."""
+    said = "Release date: May 1, 1999 [eBook #42]\n                Most recently updated: May 2, 2024"
+    return [Block("The Project Gutenberg eBook of Snow"), Block("Title: Snow"), Block(said), Block(mark),
+            *map(Block, blocks), Block(mark.replace("START", "END")), Block("The licence.")]  # fmt: skip
+
+
+def test_header_and_licence_in_other_formats() -> None:
+    new = page("Produced by Someone", "It fell.")
+    assert gutenberg.cut_blocks(new) == [Block("It fell.")]
+    made = gutenberg.described("\n\n".join(block.text for block in new))
+    assert made.meta == {"released": "May 1, 1999", "gutenberg": "42"}
+    assert (made.title, made.url) == ("Snow", "https://www.gutenberg.org/ebooks/42")
+    # Files of old have header and licence in listings, with the credits below the mark.
+    old = [Block(f"```\n{HEADER}```"), Block("It fell."), Block(f"```\nThe last words.\n{FOOTER}```")]
+    assert gutenberg.cut_blocks(old) == [Block("It fell."), Block("The last words.")]
+    files = [[Block("Cover")], [*new[:4], Block("One")], [Block("Two"), *new[-2:]], [Block("More of the licence")]]
+    assert gutenberg.cut_files(files) == [[], [Block("One")], [Block("Two")], []]
+    assert gutenberg.cut_files([[Block("It fell.")], []]) == [[Block("It fell.")], []]
+
+
+@pytest.mark.parametrize(
+    ("url", "number"),
+    [
+        ("http://www.gutenberg.org/61234", "61234"),
+        ("https://www.gutenberg.org/ebooks/1342", "1342"),
+        ("https://www.gutenberg.org/files/1342/1342-h/1342-h.htm", "1342"),
+        ("https://gutenberg.org/cache/epub/1342/pg1342.txt", "1342"),
+        ("https://www.gutenberg.org/1/3/4/1342/", "1342"),
+        ("https://www.gutenberg.org/wiki/Main_Page", None),
+        ("https://example.org/1342", None),
+        (None, None),
+    ],
+)
+def test_addresses_of_project_gutenberg(url: str | None, number: str | None) -> None:
+    assert gutenberg.number_of(url) == number
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Project Gutenberg" + "\n" * 900_000,
+        "Project Gutenberg\n" + "  \n" * 900_000,
+        "Project Gutenberg" + " " * 3_000_000 + "x",
+        "Project Gutenberg" + "*" * 3_000_000,
+        "Project Gutenberg\nTitle: a\n" + " a\n" * 900_000 + "***START OF THE PROJECT GUTENBERG EBOOK",
+        "[Image " + "a" * 3_000_000,
+        "[Image[Image" * 300_000,
+        "CHAPTER I\n\n\n" * 100_000,
+    ],
+    ids=["lines", "spaces", "line", "stars", "field", "picture", "pictures", "chapters"],
+)
+def test_hostile_texts_take_linear_time(text: str) -> None:
+    """In quadratic time each of these would take hours."""
+    assert parts.chapters(gutenberg.work(text).blocks)
+
+
+@pytest.mark.parametrize("text", ["A\n\n\n" * 400_000, "A\r\r\r" * 400_000, "A\r\n" * 1_100_000])
+def test_a_text_of_too_many_lines_is_refused(text: str) -> None:
+    with pytest.raises(MarkupError, match="lines, over the limit"):
+        gutenberg.work(text)
+
+
+def html_blocks(body: str) -> list[str]:
+    return [block.text for block in xhtml.blocks(xhtml.html(f"<html><body>{body}</body></html>"))]
+
+
+def test_what_a_page_hides_and_how_words_are_read() -> None:
+    assert html_blocks("<p>a</p><p hidden>b</p><div style='color:red; display : none'>c</div><p hidden=''>d</p>") == [
+        "a"
+    ]
+    note = '<aside epub:type="footnote" hidden>a note</aside>'
+    assert html_blocks(f"<p>a</p>{note}") == ["a", "a note"]
+    assert html_blocks("<ruby>漢<rp>(</rp><rt>かん</rt><rp>)</rp>字<rt>じ</rt></ruby>だ") == ["漢(かん)字(じ)だ"]
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        ("<p>a</p>" * 300_000, "tags, over the limit"),
+        ("<p>a b" * 600_000, "tags, over the limit"),
+        ("<p>" + "".join(f"<b a={n}>" for n in range(300)) + "</p>" + "<p>x" * 10_000, "as a tree|HTML nodes"),
+    ],
+    ids=["elements", "unclosed", "opened anew"],
+)
+def test_a_page_is_counted_before_it_is_a_tree(body: str, why: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(xhtml, "MAX_MEMORY", 64 << 20)
+    with pytest.raises(MarkupError, match=why):
+        xhtml.html(body)
+
+
+def test_xhtml_beyond_a_limit_is_no_html_either() -> None:
+    long = "A" * 100
+    data = f'<?xml version="1.0"?><!DOCTYPE html [<!ENTITY b "{long}">]><html><body><p>&b; x</p></body></html>'
+    with pytest.raises(MarkupError, match="entity"):
+        xhtml.tree(data.encode(), data)
+    short = data.replace(long, "AB")
+    assert [b.text for b in xhtml.blocks(xhtml.tree(short.encode(), short))] == ["AB x"]
+    loose = '<?xml version="1.0"?><html><body><p>a<br>b</p></body></html>'
+    assert [b.text for b in xhtml.blocks(xhtml.tree(loose.encode(), loose))] == ["a\nb"]
+
+
+def test_program_text_of_a_textbook_keeps_its_lines() -> None:
+    code = "<code lang='python'>\n    def f():\n    \u00a0\u00a0return 1\n    </code>"
+    cell = "<row><entry>Function</entry><entry>%s</entry></row>"
+    module = (
+        f"<document><title>T</title><content><para>Call <code>f()</code> so:{code}Then go on.</para>"
+        f"<note>{code}</note><example><code>\n x = 1\n</code></example>"
+        f"<list><item>One<code>y</code>{code}</item></list>"
+        f"<table><tgroup><tbody>{cell % code}</tbody></tgroup></table>"
+        f"<table><tgroup><tbody>{cell % '<code>f()</code>'}</tbody></tgroup></table></content></document>"
+    )
+    listing = "```python\ndef f():\n  return 1\n```"
+    assert [block.text for block in cnxml.module(xml.parse(module.encode())).blocks] == [
+        "Call `f()` so:", listing, "Then go on.", listing, "```\nx = 1\n```",
+        "- One`y`\n  " + listing.replace("\n", "\n  "), "Function", listing, "| Function | `f()` |",
+    ]  # fmt: skip
 
 
 def test_lines_stay_where_they_are_if_asked() -> None:
@@ -237,6 +357,72 @@ def test_an_epub_is_read_in_the_order_of_its_spine() -> None:
 def test_hostile_epubs_are_refused(data: bytes) -> None:
     with pytest.raises(MarkupError):
         epub.read(data)
+
+
+BROKEN_BOOK = (b"<html><body><h1>Three</h1><p>c</p></body></html>", b"<div>" * 200, b"<p>b</p>" * 300,
+               b"<html><body><h1>One</h1><p>a</p></body></html>")  # fmt: skip
+
+
+def test_files_of_an_epub_that_cannot_be_read_take_no_other_with_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(xhtml, "MAX_TAGS", 500)
+    book = epub_of(*BROKEN_BOOK)
+    spine = b'<spine><itemref idref="gone"/>'
+    book["E/p.opf"] = book["E/p.opf"].replace(b"<spine>", spine).replace(b"</spine>", b'<itemref idref="p0"/></spine>')
+    book["e/A B/3.xhtml"] = book.pop("E/a b/3.xhtml")  # as some file systems would still find it
+    _, found = epub.read(packed(book))
+    assert [(c.path, c.part.title, c.error) for c in found] == [
+        ("E/gone", "", "'E/gone' is not in the archive"),
+        ("e/A B/3.xhtml", "One", ""),
+        ("E/a b/2.xhtml", "", "HTML of 600 tags, over the limit of 500"),
+        ("E/a b/1.xhtml", "", "HTML nested more than 100 deep"),
+        ("E/a b/0.xhtml", "Three", ""),  # once, though the spine names it twice
+    ]
+    with pytest.raises(MarkupError, match="100 deep"):
+        epub.read(packed(epub_of(b"<div>" * 200)))
+
+
+def test_an_epub_has_so_many_paragraphs_and_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(epub, "MAX_NODES", 5)
+    _, found = epub.read(packed(epub_of(b"<p>c</p>" * 9, b"<p>b</p>" * 3, b"<p>a</p>")))
+    assert [c.error for c in found] == ["", "", "more than 5 paragraphs in the book"]
+    monkeypatch.setattr(epub, "MAX_TOTAL", 1_000)
+    _, found = epub.read(packed(epub_of(b"c", b"b" * 700, b"<p>a</p>")))
+    assert ["unpacks to more than" in c.error for c in found] == [False, True, True]
+    monkeypatch.setattr(epub, "MAX_DIRECTORY", 100)
+    with pytest.raises(MarkupError, match="directory"):
+        epub.read(packed(epub_of(b"c")))
+
+
+def with_locks(book: Mapping[str, bytes], *paths: str) -> bytes:
+    locks = "".join(f'<EncryptedData><CipherReference URI="{path}"/></EncryptedData>' for path in paths)
+    return packed({**book, "META-INF/encryption.xml": f"<encryption>{locks}</encryption>".encode()})
+
+
+def test_an_encrypted_epub_says_so() -> None:
+    book = epub_of(b"<p>a</p>", bytes(range(256)))
+    with pytest.raises(MarkupError, match="encrypted"):
+        epub.read(with_locks(book, "E/font.ttf", "E/a%20b/1.xhtml"))
+    with pytest.raises(MarkupError, match="encrypted"):
+        epub.read(with_locks(book, "E/p.opf"))
+    _, found = epub.read(with_locks(epub_of(b"<p>a</p>"), "E/font.ttf"))  # fonts alone are obfuscated
+    assert [c.part.blocks for c in found] == [[Block("a")]]
+
+
+def test_an_epub_of_project_gutenberg() -> None:
+    pages = [f"<html><body>{body}</body></html>".encode() for body in (
+        "<h2>II</h2><p>It melted.</p><div>*** END OF THE PROJECT GUTENBERG EBOOK SNOW ***</div><p>The licence.</p>",
+        "<section><h2>The Project Gutenberg eBook of Snow</h2><p>Title: Snow</p>"
+        "<div>*** START OF THE PROJECT GUTENBERG EBOOK SNOW ***</div></section><h2>I</h2><p>It fell.</p>",
+    )]  # fmt: skip
+    metadata = (
+        b"<dc:identifier>http://www.gutenberg.org/42</dc:identifier><dc:rights>Public domain in the USA.</dc:rights>"
+    )
+    work, found = epub.read(packed(epub_of(*pages, metadata=metadata)))
+    assert [[b.text for b in c.part.blocks] for c in found] == [["I", "It fell."], ["II", "It melted."]]
+    assert (work.meta["gutenberg"], work.url) == ("42", "https://www.gutenberg.org/ebooks/42")
+    made_of = b"<dc:source>https://www.gutenberg.org/ebooks/42</dc:source><dc:identifier>https://a.b/c</dc:identifier>"
+    work, _ = epub.read(packed(epub_of(b"<p>x</p>", metadata=made_of)))
+    assert (work.meta["gutenberg"], work.url) == ("42", "https://a.b/c")
 
 
 def tarred(mode: str = "w:gz") -> bytes:
@@ -429,3 +615,17 @@ def test_a_pdf_loses_its_furniture_and_gets_its_words_back() -> None:
     for data in (b"", b"%PDF-1.4 nothing", pdf_of(["x"])[:100]):
         with pytest.raises(MarkupError):
             pdf.read(data)
+
+
+def test_hyphens_at_line_ends() -> None:
+    lines = ["It is well-known that an introduc-", "tion to well-", "known things on pp. 10-", "12 is of Jean-",
+             "Paul and COVID-", "19, a soft\u00ad", "Ware, and self\u2010", "made it is, it is."]  # fmt: skip
+    assert pdf.paragraphs(lines, pdf.compounds([lines])) == [
+        "It is well-known that an introduction to well-known things on pp. 10-12 is of Jean-Paul and COVID-19, "
+        "a softWare, and selfmade it is, it is."
+    ]
+    assert pdf.compounds([["State-of-the-art, 10-12"]]) == {"state-of", "of-the", "the-art"}
+
+
+def test_a_paragraph_of_many_lines_takes_linear_time() -> None:
+    assert len(pdf.paragraphs(["word word word wor-"] * 200_000)) == 1

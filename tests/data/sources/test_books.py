@@ -42,12 +42,16 @@ def run(store: Path, *paths: str | Path, **settings: Any) -> tuple[Rows, Rows]:
     return documents, ledger
 
 
-def epub() -> bytes:
+def epub(missing: bool = False) -> bytes:
+    """A book of one page. missing: and of another, which is not there."""
+    more = ('<item id="b" href="b.xhtml"/>', '<itemref idref="b"/>') if missing else ("", "")
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as book:
         book.writestr("META-INF/container.xml", '<c><rootfile full-path="p.opf"/></c>')
         book.writestr(
-            "p.opf", '<p><manifest><item id="a" href="a.xhtml"/></manifest><spine><itemref idref="a"/></spine></p>'
+            "p.opf",
+            f'<p><manifest><item id="a" href="a.xhtml"/>{more[0]}</manifest>'
+            f'<spine>{more[1]}<itemref idref="a"/></spine></p>',
         )
         book.writestr("a.xhtml", "<html><body><p>epub</p></body></html>")
     return out.getvalue()
@@ -126,6 +130,82 @@ def test_every_kind_of_book(tmp_path: Path) -> None:
     mean = by["stats/modules/m1/index.cnxml"]
     assert (mean["license"], json.loads(mean["meta"])["chapters"]) == ("CC-BY-4.0", ["Means"])
     assert json.loads(by["stats"]["meta"])["matter"] == "front"
+
+
+def test_a_page_of_an_epub_that_is_missing_is_a_row_that_failed(tmp_path: Path) -> None:
+    (tmp_path / "e.epub").write_bytes(epub(missing=True))
+    documents, ledger = run(tmp_path / "store", tmp_path / "e.epub")
+    assert [(row["address"], row["part"], row["text"]) for row in documents] == [("e.epub#a.xhtml", 1, "epub")]
+    assert [(row["address"], row["verdict"], row["error"]) for row in ledger] == [
+        ("e.epub", "failed", "'b.xhtml' is not in the archive"), ("e.epub#a.xhtml", "kept", None),
+    ]  # fmt: skip
+    assert documents[0]["parent"] == ledger[0]["id"]
+
+
+def test_books_within_books_are_books_of_their_own(tmp_path: Path) -> None:
+    """Translations, and a repository's own files beside its book."""
+    files = {
+        "guide/SUMMARY.md": "- [One](one.md)", "guide/one.md": "one", "guide/fr/SUMMARY.md": "- [Un](un.md)",
+        "guide/fr/un.md": "un", "code/README.md": "readme", "code/notes.md": "# Notes",
+        "code/book/SUMMARY.md": "- [A](a.md)", "code/book/a.md": "a", "loose/deep/b.md": "b", "loose/c.md": "c",
+    }  # fmt: skip
+    for name, text in files.items():
+        (tmp_path / "books" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "books" / name).write_text(text)
+    documents, ledger = run(tmp_path / "store", tmp_path / "books")
+    assert sorted((row["group"], row["text"]) for row in documents) == [
+        ("code/book", "a"), ("code/notes.md", "# Notes"), ("guide", "one"), ("guide/fr", "un"),
+        ("loose", "b"), ("loose", "c"),
+    ]  # fmt: skip
+    others = [(row["address"], row["rule"]) for row in ledger if row["verdict"] != "kept"]
+    assert others == [("code/README.md", "books.not_a_book")]
+
+
+TEX = r"""%% Project Gutenberg's Snow
+%% Title: Snow                                      %%
+%% Release Date: May 1, 2012 [EBook #42]            %%
+%% *** START OF THIS PROJECT GUTENBERG EBOOK SNOW ***
+\documentclass{book}
+\newenvironment{PGtext}{%
+\begin{alltt}
+\fontsize{8.1}{10}\ttfamily\selectfont}%
+{\end{alltt}}
+\begin{document}
+\begin{PGtext}
+Title: Snow
+
+*** START OF THIS PROJECT GUTENBERG EBOOK SNOW ***
+\end{PGtext}
+\begin{PGtext}
+Produced by Someone
+\end{PGtext}
+\chapter{One} It fell.
+\begin{PGtext}
+End of the Project Gutenberg EBook of Snow
+\end{PGtext}
+\end{document}
+"""
+
+
+def test_editions_of_project_gutenberg_are_one_group(tmp_path: Path) -> None:
+    header = "Release date: May 1, 2012 [eBook #42]\n\n*** START OF THE PROJECT GUTENBERG EBOOK SNOW ***\n\n"
+    files = {
+        "42.txt": f"{header}It fell.\n",
+        "42-h.htm": f"<pre>The Project Gutenberg EBook of Snow\n\n{header}</pre><h2>One</h2><p>It fell.</p>",
+        "a/42-t.tex": TEX,
+        "43-t/43-t.tex": r"\documentclass{book}\begin{document}\chapter{One} It melted.\end{document}",
+    }
+    for name, content in files.items():
+        (tmp_path / "books" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "books" / name).write_text(content)
+    documents, _ = run(tmp_path / "store", tmp_path / "books")
+    page = "https://www.gutenberg.org/ebooks/"
+    assert {row["address"]: (row["group"], row["url"], row["text"]) for row in documents} == {
+        "42.txt": ("gutenberg:42", f"{page}42", "It fell."),
+        "42-h.htm": ("gutenberg:42", f"{page}42", "## One\n\nIt fell."),
+        "a": ("gutenberg:42", f"{page}42", "# One\n\nIt fell."),
+        "43-t": ("gutenberg:43", f"{page}43", "# One\n\nIt melted."),
+    }
 
 
 def test_front_and_back_matter_can_be_left_out(tmp_path: Path) -> None:

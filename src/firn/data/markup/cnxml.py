@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
@@ -49,6 +50,7 @@ def _modules(content: Element, chapters: tuple[str, ...]) -> Iterator[Module]:
 def module(root: Element) -> Work:
     """A module as a work of its own."""
     metadata = root.first("metadata") or Element("")
+    _show_listings(root)
     text = _Module({element.attributes["id"]: element.name for element in root.walk() if "id" in element.attributes})
     work = Work(title=text.inline(root.first("title")) or _text(metadata, "title"))
     for name in ("content", "glossary"):
@@ -65,6 +67,22 @@ def module(root: Element) -> Work:
     return work
 
 
+# What holds paragraphs and no words of its own.
+_HOLDERS = frozenset("content section note example exercise problem solution statement proof figure subfigure".split())
+
+
+def _show_listings(root: Element) -> None:
+    """Say of program text on a line of its own that it is a listing. Few modules do."""
+    for element in root.walk():
+        for child in element.elements():
+            if child.name == "code" and (element.name in _HOLDERS or "\n" in child.content.strip()):
+                child.attributes["display"] = "block"
+
+
+def _is_listing(code: Element) -> bool:
+    return code.attributes.get("display") == "block"
+
+
 class _Module(Renderer):
     left_out: ClassVar = frozenset("image iframe object param metadata label download audio video flash".split())
     forms: ClassVar = {
@@ -73,7 +91,7 @@ class _Module(Renderer):
         "block", "list": "listed", "figure": "figure", "media": "nothing", "table": "table", "code": "code",
         "preformat": "listing", "equation": "equation", "math": "formula", "newline": "line_break", "quote": "quote",
         "sup": "superscript", "link": "link", "footnote": "note", "definition": "definition", "space": "space",
-        "div": "block",         "rule": "block", "statement": "block", "proof": "block",
+        "div": "block", "rule": "block", "statement": "block", "proof": "block",
     }  # fmt: skip
 
     def __init__(self, names: Mapping[str, str]) -> None:
@@ -141,15 +159,21 @@ class _Module(Renderer):
         self.end_line()
         self.add(self.inline(element.first("title")))
         for group in element.elements():
-            if group.name == "tgroup":
+            if group.name == "tgroup" and any(_is_listing(code) for code in group.all("code")):
+                for row in rows_of(group, ("row",)):  # lines of program text do not fit in a cell
+                    for cell in row.elements():
+                        self.block(cell)
+            elif group.name == "tgroup":
                 rows = [[self.inline(cell) for cell in row.elements()] for row in rows_of(group, ("row",))]
                 self.rows(rows, heads_of(group, ("row",)))
         self.add(self.inline(element.first("caption")))
 
     def code(self, element: Element) -> None:
         """A listing, or a few words of program text within a line."""
-        if element.attributes.get("display") == "block":
-            self.add(fenced(element.content, element.attributes.get("lang", "")))
+        if _is_listing(element):
+            # No-break spaces are indentation too; what the file's own lines are indented by is none.
+            text = textwrap.dedent(element.content.replace("\xa0", " ").strip("\n"))
+            self.add(fenced(text, element.attributes.get("lang", "")))
         else:
             text = one_line(element.content)
             self.say(f"`{text}`" if text and "`" not in text else text)

@@ -11,26 +11,31 @@ from collections.abc import Sequence
 
 from firn.data.markup.work import Block, MarkupError, Work, one_line
 
+# In all of these, what may repeat cannot be shared out among two repetitions in more than one way, so that they take
+# time linear in the text.
 _START = re.compile(
-    r"^\s*\*{2,3}\s*START OF (?:THE|THIS) PROJECT GUTENBERG E(?:BOOK|TEXT)[^\n]*(?:\n[^\n*]+)?\*{3}|"
-    r"^\s*\*{2,3}\s*START OF (?:THE|THIS) PROJECT GUTENBERG E(?:BOOK|TEXT)[^\n]*|"
+    r"^[ \t]*\*{2,3}\s*START OF (?:THE|THIS) PROJECT GUTENBERG E(?:BOOK|TEXT)[^\n]*(?:\n[^\n*]+)?\*{3}|"
+    r"^[ \t]*\*{2,3}\s*START OF (?:THE|THIS) PROJECT GUTENBERG E(?:BOOK|TEXT)[^\n]*|"
     r"^\*END[* ]*THE SMALL PRINT![^\n]*$",
     re.IGNORECASE | re.MULTILINE,
 )
 _END = re.compile(
-    r"^\s*\*{2,3}\s*END OF (?:THE|THIS) PROJECT GUTENBERG|"
-    r"^\s*(?:The )?End of (?:The |This )?Project Gutenberg(?:['’]s| E)|"
-    r"^\s*\*{3}\s*START:? FULL LICENSE|^\*+\s*START\*+THE SMALL PRINT",
+    r"^[ \t]*\*{2,3}\s*END OF (?:THE|THIS) PROJECT GUTENBERG|"
+    r"^[ \t]*(?:The )?End of (?:The |This )?Project Gutenberg(?:['’]s| E)|"
+    r"^[ \t]*\*{3}\s*START:? FULL LICENSE|^\*+\s*START\*+THE SMALL PRINT",
     re.IGNORECASE | re.MULTILINE,
 )
 _MENTION = re.compile(r"Project Gutenberg", re.IGNORECASE)
 _FIELD = re.compile(
-    r"^\s*(Title|Author|Editor|Translator|Language|Release Date|Illustrator):[ \t]*(\S[^\n]*(?:\n[ \t]+\S[^\n]*)*)",
+    r"^[ \t]*(Title|Author|Editor|Translator|Language|Release [Dd]ate|Illustrator):"
+    r"[ \t]*(\S[^\n]*(?:\n[ \t]+\S[^\n]*)*)",
     re.M,
 )
 _NUMBER = re.compile(r"\[(?:EBook|Etext) ?#(\d+)\]", re.IGNORECASE)
+_PAGE = re.compile(r"https?://(?:www\.)?gutenberg\.org/(?:ebooks/|etext/|files/|cache/epub/|(?:\d/)+)?(\d+)\b")
+_COPYRIGHTED = re.compile(r"^[^\w\n]*this is a copyrighted", re.IGNORECASE | re.MULTILINE)
 _CREDITS = re.compile(
-    r"\s*\W*(?:(?:e-?text |ebook )?(?:was )?"
+    r"\W*(?:(?:e-?text |ebook )?(?:was )?"
     r"(?:produced|prepared|created|scanned|transcribed|proofread|typed)\b.{0,40}? by\b|"
     r"this (?:e-?text|ebook|file) (?:was|has been)\b|updated editions? will|html version by|"
     r"\[?(?:note|editor['’]?s note)?:? ?this is an? (?:edited|html)|"
@@ -64,10 +69,11 @@ _NAMED = re.compile(
 _EMPHASIS = re.compile(r"(?<![\w_])_(?=[^\s_])([^_]{0,2000}?[^\s_])_(?![\w_])")
 _BOLD = re.compile(r"(?<![\w=])=(?=[^\s=])([^=\n]{1,200}?[^\s=])=(?![\w=])")
 _PICTURE = re.compile(
-    r"\[(?:Illustration|Illustratie|Ill|Image|Afbeelding):?\s*((?:[^\[\]]|\[[^\[\]]*\])*)\]", re.IGNORECASE
+    r"\[(?:Illustration|Illustratie|Ill|Image|Afbeelding):?\s*((?:[^\[\]]++|\[[^\[\]]*+\])*+)\]", re.IGNORECASE
 )
 _ORNAMENT = re.compile(r"[\s*.·•_—–-]*")
 MAX_CHARACTERS = 32 << 20
+MAX_LINES = 1_000_000
 _FULL_LINE = 50  # characters; in a paragraph of prose, all lines but the last are longer than this, but for a few
 
 
@@ -82,9 +88,12 @@ def work(text: str, unwrap: bool = True) -> Work:
     """The book within a text file, of Project Gutenberg or any other made the same way.
 
     unwrap: whether lines of prose are joined to paragraphs. Verse, lists and tables stay as they are.
+    Raises MarkupError for a text of more than MAX_CHARACTERS or MAX_LINES.
     """
     if len(text) > MAX_CHARACTERS:
         raise MarkupError(f"a text of {len(text)} characters, over the limit of {MAX_CHARACTERS}")
+    if (lines := text.count("\n") + text.count("\r") - text.count("\r\n")) > MAX_LINES:
+        raise MarkupError(f"a text of {lines} lines, over the limit of {MAX_LINES}")
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     made = Work()
     if is_gutenberg(text):
@@ -96,17 +105,40 @@ def work(text: str, unwrap: bool = True) -> Work:
 
 def cut_blocks(blocks: Sequence[Block]) -> list[Block]:
     """Blocks of a book in another format without header and licence."""
-    first, last = 0, len(blocks)
-    for place, block in enumerate(blocks):
-        if _START.match(block.text) and place < len(blocks) // 2 + 20:
-            first = place + 1
-        elif _END.match(block.text) and place >= first:
-            last = place
+    return cut_files([blocks])[0]
+
+
+def cut_files(files: Sequence[Sequence[Block]]) -> list[list[Block]]:
+    """The same of a book that is several files."""
+    kept = [list(blocks) for blocks in files]
+    places = [(number, place) for number, blocks in enumerate(files) for place in range(len(blocks))]
+    start = end = None
+    for count, (number, place) in enumerate(places):
+        text = files[number][place].text
+        if count < len(places) // 2 + 20 and (found := _START.search(text)):
+            start, rest = (number, place), text[found.end() :]
+        elif found := _END.search(text):
+            end, before = (number, place), text[: found.start()]
             break
-    kept = list(blocks[first:last])
-    while kept and _CREDITS.match(kept[0].text):
-        kept.pop(0)
+    if end is not None:
+        number, place = end
+        kept[number][place:] = _set(before)
+        kept[number + 1 :] = [[] for _ in kept[number + 1 :]]
+    if start is not None:
+        number, place = start
+        kept[number][: place + 1] = _set(rest)
+        kept[:number] = [[] for _ in kept[:number]]
+    for blocks in kept:
+        while blocks and _CREDITS.match(blocks[0].text):
+            blocks.pop(0)
+        if blocks:
+            break
     return kept
+
+
+def _set(text: str) -> list[Block]:
+    """What stands beside the mark in a block. Files of old have the mark in a listing, with text around it."""
+    return _blocks(re.sub("^`{3,}.*$", "", text, flags=re.MULTILINE), unwrap=True)
 
 
 def described(text: str) -> Work:
@@ -115,6 +147,17 @@ def described(text: str) -> Work:
     if is_gutenberg(text):
         _describe(made, _cut(text)[0])
     return made
+
+
+def number_of(url: str | None) -> str | None:
+    """The number of the book that an address of Project Gutenberg leads to."""
+    found = _PAGE.match(url or "")
+    return found[1] if found else None
+
+
+def page_of(number: str) -> str:
+    """The address of a book's page."""
+    return f"https://www.gutenberg.org/ebooks/{number}"
 
 
 def _cut(text: str) -> tuple[str, str]:
@@ -131,10 +174,10 @@ def _cut(text: str) -> tuple[str, str]:
 
 
 def _describe(work: Work, header: str) -> None:
-    fields = {name: one_line(value) for name, value in _FIELD.findall(header)}
+    fields = {name.title(): one_line(value) for name, value in _FIELD.findall(header)}
     work.title = fields.get("Title", "")
     work.language = _LANGUAGES.get(fields.get("Language", "").lower())
-    work.license = "public-domain" if not re.search(r"^\s*\W*this is a copyrighted", header, re.I | re.M) else None
+    work.license = "public-domain" if not _COPYRIGHTED.search(header) else None
     number = _NUMBER.search(header)
     meta = {
         "author": fields.get("Author"),
@@ -143,23 +186,23 @@ def _describe(work: Work, header: str) -> None:
         "gutenberg": number[1] if number else None,
     }
     work.meta = {key: value for key, value in meta.items() if value}
-    work.url = f"https://www.gutenberg.org/ebooks/{number[1]}" if number else None
+    work.url = page_of(number[1]) if number else None
 
 
 def _blocks(text: str, unwrap: bool) -> list[Block]:
     text = _PICTURE.sub(lambda found: found[1], text)
     paragraphs = _paragraphs(text)
+    levels = [_is_heading(lines) for _, lines in paragraphs]
     # Two empty lines or more stand before a heading; in a few files, one.
-    gap = 2 if sum(before >= 2 and _is_heading(lines) for before, lines in paragraphs) else 1
+    gap = 2 if any(before >= 2 and level for (before, _), level in zip(paragraphs, levels, strict=True)) else 1
     blocks: list[Block] = []
     credits = True
-    for before, lines in paragraphs:
+    for (before, lines), level in zip(paragraphs, levels, strict=True):
         if credits:  # those who made the file come first
             if _CREDITS.match(lines[0]):
                 continue
             credits = len(blocks) < 3
-        level = _is_heading(lines) if before >= gap else 0
-        if level:
+        if level and before >= gap:
             blocks.append(Block(_clean(one_line(" ".join(lines))), level))
         elif not all(_ORNAMENT.fullmatch(line) for line in lines):
             blocks.append(Block(_clean(_joined(lines) if unwrap else "\n".join(lines))))
@@ -195,8 +238,10 @@ def _paragraphs(text: str) -> list[tuple[int, list[str]]]:
 
 def _is_heading(lines: Sequence[str]) -> int:
     """1 for the heading of a chapter, 2 for another, 0 for none."""
+    if len(lines) > 4:
+        return 0
     text = " ".join(line.strip() for line in lines)
-    if len(lines) > 4 or len(text) > 160:
+    if len(text) > 160:
         return 0
     if _CHAPTER.match(text) and (len(lines) > 1 or len(text) < 100) and not text.endswith((",", ";")):
         return 1

@@ -58,12 +58,14 @@ def chapters(blocks: Sequence[Block]) -> list[Part]:
     """
     level = _level(blocks)
     pieces: list[list[Block]] = [[]]
+    has_text = False
     for block in blocks:
-        begins = 0 < block.level <= level
-        if begins and any(not other.level for other in pieces[-1]):
+        if has_text and 0 < block.level <= level:
             pieces.append([])
+            has_text = False
+        has_text |= not block.level
         pieces[-1].append(block)
-    if len(pieces) > 1 and not any(not block.level for block in pieces[-1]):
+    if len(pieces) > 1 and not has_text:
         pieces[-2].extend(pieces.pop())
     found = [piece for piece in pieces if piece]
     titles = [_title(piece, level) for piece in found]

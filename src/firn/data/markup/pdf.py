@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from firn.core.errors import RecipeError
 from firn.core.memory import memory_within
@@ -30,7 +30,9 @@ _PAGE_NUMBER = re.compile(
 _DIGITS = re.compile(r"\d+")
 # pdfium's sign for a hyphen that ends a line, and the hyphens of Unicode.
 _HYPHENS = "-\u00ad\u2010\u0002\ufffe"
-_HYPHENATED = re.compile(rf"(?<=[^\W\d_])[{_HYPHENS}]\Z")
+_HYPHENATED = re.compile(rf"(?<!\w)(\w+)[{_HYPHENS}]\Z")
+_COMPOUND = re.compile(r"\b(?=([^\W\d_]+-[^\W\d_]+)\b)")
+_FIRST_WORD = re.compile(r"\w+")
 _SENTENCE_END = re.compile(r"[.!?:;\u3002\uff01\uff1f\u061f][\"'\u201d\u2019)\]]*\Z")
 _ITEM = re.compile(r"(?:[\u2022\u25e6\u25aa\u2013*-]|\(?\d{1,3}[.)]|\(?[a-z][.)])\s")
 _DATE = re.compile(r"D:(\d{4})(\d{2})?(\d{2})?")
@@ -138,27 +140,45 @@ def _shape(line: str) -> str:
     return _DIGITS.sub("#", line).casefold()
 
 
-def paragraphs(lines: Sequence[str]) -> list[str]:
+def compounds(pages: Iterable[Iterable[str]]) -> set[str]:
+    """The words, in lower case, that have a hyphen within a line."""
+    return {word.lower() for page in pages for line in page for word in _COMPOUND.findall(line)}
+
+
+def paragraphs(lines: Sequence[str], hyphenated: Collection[str] = ()) -> list[str]:
     """Lines joined: a paragraph ends where a line is clearly shorter than the others and ends a sentence, before
-    an item of a list, and at a short line that a capital follows."""
+    an item of a list, and at a short line that a capital follows.
+
+    hyphenated: words that keep a hyphen at which a line ends. Before a capital or a digit, and after a digit, all do.
+    """
     lengths = sorted(len(line) for line in lines if line)
     full = lengths[int(len(lengths) * 0.75)] if lengths else 0
-    found: list[str] = []
+    found: list[list[str]] = []
     begin = True
     for place, line in enumerate(lines):
         if not line:
             begin = True
             continue
         if begin or _ITEM.match(line):
-            found.append(line)
-        elif _HYPHENATED.search(found[-1]) and line[:1].islower():
-            found[-1] = found[-1][:-1] + line
+            found.append([line])
         else:
-            found[-1] = f"{found[-1]} {line}" if found[-1][-1:] not in ("\u2014", "/") else found[-1] + line
+            found[-1][-1:] = [_before(found[-1][-1], line, hyphenated), line]
         after = next((other for other in lines[place + 1 : place + 2] if other), "")
         short = len(line) < 0.8 * full
-        begin = short and (_SENTENCE_END.search(line) is not None or (len(line) < 0.6 * full and after[:1].isupper()))
-    return [re.sub("[\u00ad\u0002\ufffe]", "", text) for text in found]
+        ends = _SENTENCE_END.search(line) is not None
+        is_open = _HYPHENATED.search(line) is not None
+        begin = short and (ends or (len(line) < 0.6 * full and after[:1].isupper() and not is_open))
+    return [re.sub("[\u00ad\u0002\ufffe]", "", "".join(pieces)) for pieces in found]
+
+
+def _before(line: str, following: str, hyphenated: Collection[str]) -> str:
+    """A line as it stands before the one that follows it in the paragraph."""
+    broken, rest = _HYPHENATED.search(line), _FIRST_WORD.match(following)
+    if broken is None or rest is None:
+        return line if line.endswith(("\u2014", "/")) else f"{line} "
+    parts = broken[1][-1].isalpha() and rest[0][0].islower()
+    is_word = (parts and f"{broken[1]}-{rest[0]}".lower() not in hyphenated) or line.endswith("\u00ad")
+    return line[:-1] if is_word else f"{line[:-1]}-"
 
 
 def _parts(pages: Sequence[Sequence[str]], outline: Sequence[tuple[int, str]]) -> list[Part]:
@@ -168,10 +188,10 @@ def _parts(pages: Sequence[Sequence[str]], outline: Sequence[tuple[int, str]]) -
         if starts and starts[-1][0] == page:
             continue
         starts.append((page, title))
-    parts = []
+    parts, hyphenated = [], compounds(pages)
     for place, (start, title) in enumerate(starts):
         end = starts[place + 1][0] if place + 1 < len(starts) else len(pages)
-        blocks = [Block(text) for text in paragraphs([line for page in pages[start:end] for line in page])]
+        blocks = [Block(text) for text in paragraphs([line for page in pages[start:end] for line in page], hyphenated)]
         if blocks:
             parts.append((title, blocks))
     kinds = matters([title for title, _ in parts])

@@ -5,25 +5,33 @@ For pages of the web, with navigation and advertisements around the text, there 
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar
 
 from resiliparse.parse.html import HTMLTree, NodeType
+from resiliparse.parse.html.exception import HTMLParserException
 
+from firn.core.memory import memory_within
 from firn.data.markup import mathml
 from firn.data.markup.render import BREAK, Renderer, fenced, rows_of
 from firn.data.markup.work import Block, MarkupError, one_line
-from firn.data.markup.xml import MAX_BYTES, MAX_DEPTH, MAX_NODES, Element, parse
+from firn.data.markup.xml import MAX_BYTES, MAX_DEPTH, MAX_NODES, Element, NotWellFormed, parse
+
+# Every tag begins with `<`, and gives an element and a text after it at most. But a page may open the same elements
+# anew in every paragraph, so that few tags give many nodes: the parser has so much memory and no more.
+MAX_TAGS = MAX_NODES // 2
+MAX_MEMORY = 512 << 20
 
 
 def tree(data: bytes, text: str) -> Element:
     """The tree of a page: as XML where it is well-formed, else as HTML. data: the file; text: the same, decoded.
 
-    Raises MarkupError for a page beyond the limits of XML.
+    Raises MarkupError for a page beyond the limits of XML or HTML.
     """
     if data.lstrip()[:5] == b"<?xml" or b"http://www.w3.org/1999/xhtml" in data[:4096]:
         try:
             return parse(data)
-        except MarkupError:
+        except NotWellFormed:
             pass
     return html(text)
 
@@ -32,8 +40,15 @@ def html(text: str) -> Element:
     """The tree of an HTML page. Raises MarkupError for a page beyond the limits."""
     if len(text) > MAX_BYTES:
         raise MarkupError(f"HTML of {len(text)} characters, over the limit of {MAX_BYTES}")
+    if (tags := text.count("<")) > MAX_TAGS:
+        raise MarkupError(f"HTML of {tags} tags, over the limit of {MAX_TAGS}")
+    try:
+        with memory_within(MAX_MEMORY):
+            page = HTMLTree.parse(text)
+    except (HTMLParserException, MemoryError):
+        raise MarkupError(f"HTML that takes more than {MAX_MEMORY} bytes as a tree") from None
     root = Element("html")
-    left = [(child, root, 0) for child in _children(HTMLTree.parse(text).document)]
+    left = [(child, root, 0) for child in _children(page.document)]
     left.reverse()
     count = 0
     while left:
@@ -61,11 +76,22 @@ def _children(node):  # type: ignore[no-untyped-def]
 
 
 def blocks(root: Element) -> list[Block]:
-    """What a page says, in its order."""
+    """What a page says, in its order. What it hides is taken out of the tree."""
+    for element in root.walk():
+        if any(map(_is_hidden, element.elements())):
+            element.children = [c for c in element.children if isinstance(c, str) or not _is_hidden(c)]
     page = _Page()
     body = root.first("body") or next(root.all("body"), root)
     page.walk(body)
     return page.finish()
+
+
+def _is_hidden(element: Element) -> bool:
+    """Whether readers do not see it. Notes are hidden where they stand, and shown where the text refers to them."""
+    attributes = element.attributes
+    if not ("hidden" in attributes or _HIDDEN.search(attributes.get("style", ""))):
+        return False
+    return "note" not in attributes.get("epub:type", "")
 
 
 def page_title(root: Element) -> str:
@@ -76,6 +102,7 @@ def page_title(root: Element) -> str:
 
 # A line of verse is shorter than this, in characters.
 _LONGEST_LINE = 90
+_HIDDEN = re.compile(r"\bdisplay\s*:\s*none\b", re.IGNORECASE)
 # Classes of marks that count pages and lines.
 _NUMBERS = frozenset(("pagenum", "pageno", "page-number", "linenum", "lineno", "linenumber", "line-number"))
 
@@ -95,7 +122,7 @@ class _Page(Renderer):
         "blockquote": "quotation", "ul": "bullets", "ol": "numbers", "dl": "definitions", "table": "table",
         "div": "division", "pre": "preformatted", "br": "line_break", "hr": "rule", "sup": "superscript",
         "math": "formula", "nav": "navigation", "aside": "aside", "li": "block", "a": "anchor", "span": "span",
-        "rt": "nothing", "rp": "nothing",
+        "rt": "reading", "rp": "nothing",
     }  # fmt: skip
 
     def heading(self, element: Element) -> None:
@@ -186,8 +213,13 @@ class _Page(Renderer):
     def navigation(self, element: Element) -> None:
         """Left out: lists of links to what is written elsewhere."""
 
+    def reading(self, element: Element) -> None:
+        """How a word is read, which stands above it: in parentheses after it."""
+        if text := self.inline(element):
+            self.say(f"({text})")
+
     def nothing(self, element: Element) -> None:
-        """Pronunciation above a word, and the like."""
+        """Parentheses around a reading, for readers that cannot set it above the word."""
 
     def aside(self, element: Element) -> None:
         self.end_line()

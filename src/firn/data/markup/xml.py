@@ -14,6 +14,11 @@ from xml.parsers import expat
 
 from firn.data.markup.work import MarkupError
 
+
+class NotWellFormed(MarkupError):
+    """What claims to be XML is none; it may be HTML."""
+
+
 MAX_BYTES = 32 << 20
 MAX_NODES = 1_000_000
 MAX_DEPTH = 100
@@ -72,7 +77,8 @@ class Element:
 def parse(data: bytes) -> Element:
     """The root element of an XML file.
 
-    Raises MarkupError where the file is not well-formed or goes beyond MAX_BYTES, MAX_NODES or MAX_DEPTH.
+    Raises NotWellFormed, and another MarkupError for a file beyond MAX_BYTES, MAX_NODES or MAX_DEPTH, or with entities
+    that are more than a few characters.
     """
     if len(data) > MAX_BYTES:
         raise MarkupError(f"XML of {len(data)} bytes, over the limit of {MAX_BYTES}")
@@ -80,9 +86,9 @@ def parse(data: bytes) -> Element:
     try:
         builder.parser.Parse(data, True)
     except expat.ExpatError as error:
-        raise MarkupError(f"not well-formed XML: {error}") from None
+        raise NotWellFormed(f"not well-formed XML: {error}") from None
     except (LookupError, ValueError) as error:  # an encoding that Python does not know, or one that lies
-        raise MarkupError(f"XML in an encoding that cannot be read: {error}") from None
+        raise NotWellFormed(f"XML in an encoding that cannot be read: {error}") from None
     return builder.root
 
 

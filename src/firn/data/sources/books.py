@@ -7,7 +7,7 @@ of the ledger is a chapter, with its number as `part` and the book as `parent`; 
 body or back matter. What is no book's file by its name is passed over, and counted in the shard's notes.
 Rules: `books.link`, `books.outside` (a name that leads out of its archive), `books.too_large`, `books.not_a_book`,
 `books.unlisted` (a file that the book's index does not name), `books.front`, `books.back` (where they are not wanted),
-`books.no_text`. What is malformed, or a bomb, fails.
+`books.no_text`. What is malformed, or a bomb, fails; of an EPUB, each file that cannot be read.
 """
 
 from __future__ import annotations
@@ -57,6 +57,10 @@ _LICENSES = re.compile(r"(?:^|/)(?:LICEN[CS]E|COPYING)[^/]*$")
 _NO_CHAPTER = re.compile(
     r"(?:readme|contributing|code[-_]of[-_]conduct|changelog|security|license|summary|todo)\.\w+$", re.I
 )
+# The environment in which LaTeX editions of Project Gutenberg set header and licence, and where those editions lie.
+_BOILERPLATE = re.compile(r"\\newenvironment\{PGtext\}.{0,200}?\\end\{alltt\}\}", re.DOTALL)
+_EDITION = re.compile(r"(?:^|/)(\d{1,6})-t/\1-t\.tex$")
+_HEADER = 20_000  # characters
 #: Text of one book that is many files, in bytes.
 MAX_BOOK = 64 << 20
 
@@ -98,12 +102,16 @@ class Book:
 
 @dataclass(frozen=True, slots=True)
 class Chapter:
-    """A part of a book as it was read. place: file in the book, or empty; above: titles of chapters around it."""
+    """A part of a book as it was read.
+
+    place: file in the book, or empty; above: titles of chapters around it; error: why the file cannot be read.
+    """
 
     part: Part
     place: str = ""
     above: tuple[str, ...] = ()
     work: works.Work | None = None
+    error: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +171,7 @@ def _books(names: Iterable[str]) -> list[Book]:
     found: dict[str, Book] = {}
 
     def claim(folder: str, kind: str, kinds_of: Sequence[str]) -> None:
-        """All files of these kinds in and below a folder are one book."""
+        """All files of these kinds in and below a folder, but for those of another book already, are one book."""
         prefix = f"{folder}/" if folder else ""
         files = [name for name, format in kinds.items() if name.startswith(prefix) and format in kinds_of]
         book = found.setdefault(folder or ".", Book(folder or ".", kind))
@@ -184,7 +192,8 @@ def _books(names: Iterable[str]) -> list[Book]:
                 found[called] = Book(called, "cnxml", whole.files)
     for name in [name for name, kind in kinds.items() if kind == "epub_folder"]:
         claim(posixpath.dirname(name), "epub_folder", ("epub_folder", "html"))
-    for folder in _tops([name for name, kind in kinds.items() if kind == "markdown"]):
+    # A book within a book, as translations are, is one of its own.
+    for folder in reversed(_tops([name for name, kind in kinds.items() if kind == "markdown"])):
         claim(folder, "tree", ("markdown",))
     for folder in _tops([name for name, kind in kinds.items() if kind == "latex"]):
         claim(folder, "latex", ("latex",))
@@ -201,13 +210,15 @@ def _books(names: Iterable[str]) -> list[Book]:
 
 
 def _tops(names: Sequence[str]) -> list[str]:
-    """The highest folders that hold some of the files themselves, or an index of them."""
+    """Folders with an index of the files, and the highest that hold some and have no index above or below; the highest
+    come first."""
     folders = {posixpath.dirname(name) for name in names}
     marked = {posixpath.dirname(name) for name in names if posixpath.basename(name) in booktree.MARKERS}
     tops: list[str] = []
     for folder in sorted(folders, key=lambda folder: (folder.count("/") if folder else -1, folder)):
         above = [top for top in tops if not top or folder == top or folder.startswith(f"{top}/")]
-        if not above and not any(mark != folder and mark.startswith(f"{folder}/" if folder else "") for mark in marked):
+        is_apart = not above and not any(mark.startswith(f"{folder}/" if folder else "") for mark in marked)
+        if folder in marked or is_apart:
             tops.append(folder)
     return tops
 
@@ -293,7 +304,7 @@ def _read(rows: Rows, book: Book, data: Mapping[str, bytes], container: str, set
         rows.fail(str(error) or type(error).__name__, id=parent)
         return
     if not found.chapters:
-        rows.remove("not_a_book", id=parent)
+        rows.remove("no_text" if book.kind in ("text", "epub", "pdf", "html") else "not_a_book", id=parent)
     for number, chapter in enumerate(found.chapters):
         if number:
             whole = address if len(data) == 1 else f"{container}{folder}".rstrip("#/") or book.name
@@ -301,7 +312,11 @@ def _read(rows: Rows, book: Book, data: Mapping[str, bytes], container: str, set
             mark = "#" if whole == container.rstrip("#") else mark
             if not rows.enter(f"{whole}{mark}{chapter.place or f'part={number}'}"):
                 continue
-        _keep(rows, found.work, chapter, number, parent, document_id(address, number, payload), book, settings)
+        id = document_id(address, number, payload)
+        if chapter.error:
+            rows.fail(chapter.error, id=id)
+        else:
+            _keep(rows, found.work, chapter, number, parent, id, book, settings)
     for name in found.unlisted:
         if rows.enter(f"{container}{folder}{name}"):
             rows.remove("unlisted")
@@ -351,15 +366,17 @@ def _parsed(book: Book, data: Mapping[str, bytes], settings: BooksSettings) -> C
         return _package(data)
     if book.kind == "tree":
         return _tree(data)
+    if book.kind == "markdown":  # a single file, beside a book and not in it
+        alone = _tree(data)
+        return Contents(alone.work, alone.chapters)
     if book.kind == "latex":
-        return _latex(data)
+        return _latex(data, book.name)
     (content,) = data.values()
     if content.startswith(b"%PDF-"):
         made, found = pdf.read(content)
         return Contents(made, [Chapter(part) for part in found])
     if book.kind == "epub":
-        made, read = epub.read(content)
-        return Contents(made, [Chapter(chapter.part, chapter.path) for chapter in read])
+        return _chapters(*epub.read(content))
     if book.kind == "pdf":
         raise MarkupError("not a PDF")
     text = charset.decode(content, html=book.kind == "html").text
@@ -406,8 +423,11 @@ def _package(data: Mapping[str, bytes]) -> Contents:
             raise MarkupError(f"{name!r} is not in the book's folder")
         return data[name]
 
-    made, read = epub.package_of(xml.parse(data[package]), posixpath.dirname(package), file)
-    return Contents(made, [Chapter(chapter.part, chapter.path) for chapter in read])
+    return _chapters(*epub.package_of(xml.parse(data[package]), posixpath.dirname(package), data, file))
+
+
+def _chapters(made: works.Work, read: Iterable[epub.Chapter]) -> Contents:
+    return Contents(made, [Chapter(one.part, one.path, error=one.error) for one in read])
 
 
 def _tree(data: Mapping[str, bytes]) -> Contents:
@@ -442,19 +462,23 @@ def _tree(data: Mapping[str, bytes]) -> Contents:
     return Contents(made, chapters, sorted(set(data) - told))
 
 
-def _latex(data: Mapping[str, bytes]) -> Contents:
-    """A book in LaTeX, with the files that it includes."""
+def _latex(data: Mapping[str, bytes], name: str) -> Contents:
+    """A book in LaTeX, with the files that it includes. name: of the book."""
     if (packed := next((content for content in data.values() if content.startswith(b"%PDF-")), None)) is not None:
         made, found = pdf.read(packed)
         return Contents(made, [Chapter(part) for part in found])
-    texts = {name: charset.decode(content, html=False).text for name, content in data.items()}
+    texts = {file: charset.decode(content, html=False).text for file, content in data.items()}
     main = latex.main_file(texts)
     if main is None:
         return Contents(works.Work(), [])
+    # What the header says stands in comments too, where no command is in its way.
+    said = gutenberg.described("\n".join(line.strip("% \t") for line in texts[main][:_HEADER].split("\n")))
+    if "gutenberg" not in said.meta and (edition := _EDITION.search(posixpath.join(name, main))):
+        said.meta["gutenberg"], said.url = edition[1], gutenberg.page_of(edition[1])
+    texts[main] = _BOILERPLATE.sub("", texts[main], 1)
     made = latex.work(texts, main, jats.Include())
-    said = gutenberg.described("\n\n".join(block.text for block in made.blocks))
     said.title = said.title or made.title
     return Contents(said, [Chapter(part) for part in parts.chapters(gutenberg.cut_blocks(made.blocks))])
 
 
-STAGE = Stage("read", 2, run, ledger=True)
+STAGE = Stage("read", 4, run, ledger=True)
