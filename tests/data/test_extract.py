@@ -90,6 +90,14 @@ def test_code_keeps_its_lines_and_indentation() -> None:
     assert "    if x < 1:\n\treturn None\n\n    return x" in text_of(article(f"<pre><code>{code}</code></pre>"))
 
 
+def test_a_span_that_no_screen_shows_is_left_out() -> None:
+    hidden = r'<span class="d-none">\$\begingroup\$</span>'
+    assert whole(f"{hidden}<p>{hidden} The <span class='d-none d-md-inline'>angular</span> speed</p>") == (
+        "The angular speed"
+    )
+    assert whole('<div class="d-none">more of it</div>') == "more of it"
+
+
 def test_what_is_not_text_is_left_out() -> None:
     page = """<p>a</p><script>if (a) document.write("</div><p>no</p>")</script><style>p{}</style><!-- <p>no</p> -->
         <template><p>no</p></template><svg><title>no</title><text>no</text></svg><select><option>no</select>

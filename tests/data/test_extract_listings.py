@@ -61,6 +61,14 @@ LISTINGS = {
         '<td class="rouge-code"><pre>{line}\n</pre></td></tr>\n'
     )
     + "</tbody></table>",
+    "Chroma, a table": '<div class="chroma"><table class="lntable"><tr><td class="lntd">\n<pre class="chroma"><code>'
+    + numbers('<span class="lnt" id="hl-0-{n}"><a class="lnlinks" href="#hl-0-{n}">{n:2}</a>\n</span>')
+    + '</code></pre></td>\n<td class="lntd">\n<pre tabindex="0" class="chroma"><code class="language-py">'
+    + each('<span class="line"><span class="cl">{line}\n</span></span>')
+    + "</code></pre></td></tr></table>\n</div>",
+    "Chroma, within lines": '<pre tabindex="0" class="chroma"><code>'
+    + each('<span class="line"><span class="ln">{n:2}</span><span class="cl">{line}\n</span></span>')
+    + "</code></pre>",
     "GitHub": '<table class="highlight tab-size js-file-line-container" data-tab-size="8">\n'
     + each(
         '  <tr>\n    <td id="L{n}" class="blob-num js-line-number" data-line-number="{n}"></td>\n'

@@ -9,7 +9,7 @@ from firn.data.extract.settings import Extracted, ExtractSettings, Refused
 __all__ = ["LIBRARIES", "VERSION", "ExtractSettings", "Extracted", "Refused", "extract", "prepare"]
 
 #: Rises whenever the same page and settings give another result.
-VERSION = 4
+VERSION = 5
 
 #: Distributions whose versions change what is extracted.
 LIBRARIES = ("resiliparse", "trafilatura")

@@ -63,11 +63,12 @@ _ATTRIBUTES = {
     "src": _ADDRESS, "data-src": _ADDRESS, "alt": _ALT,
 }  # fmt: skip
 _ATTRIBUTE_HASHES, _ATTRIBUTE_USES = hash_table(_ATTRIBUTES)
-# Classes of what KaTeX and MathJax draw with letters; the formula itself stands beside it.
+# Classes of what KaTeX and MathJax draw with letters; the formula itself stands beside it. And of spans that no screen
+# shows: Bootstrap's and Stack Exchange's, who write `$\\begingroup$` there.
 _DRAWN_HASHES, _DRAWN = hash_table(
-    dict.fromkeys(("katexhtml", "mathjax", "mathjaxpreview", "mathjaxsvg", "mathjaxchtml"), 1)
+    dict.fromkeys(("katexhtml", "mathjax", "mathjaxpreview", "mathjaxsvg", "mathjaxchtml"), 1) | {"dnone": 2}
 )
-_BR, _A, _SCRIPT, _TEMPLATE, _TITLE, _IMG = (TAGS[n] for n in "br a script template title img".split())
+_BR, _A, _SCRIPT, _TEMPLATE, _TITLE, _IMG, _SPAN = (TAGS[n] for n in "br a script template title img span".split())
 # So much of an image's address tells what wrote it.
 _ADDRESS_BYTES = 160
 _ROOT = table_of("html body")
@@ -199,7 +200,8 @@ def read_elements(data, nodes):  # type: ignore[no-untyped-def]
                 own |= found
                 if use == _CLASS:
                     tag = np.uint32((tag ^ letters) * np.uint32(16777619))
-                    if lookup(_DRAWN_HASHES, _DRAWN, letters):
+                    drawn = lookup(_DRAWN_HASHES, _DRAWN, letters)
+                    if drawn == 1 or (drawn == 2 and kind == _SPAN):
                         bits |= _UNSEEN
             elif use == _HIDES:
                 bits |= _HIDDEN

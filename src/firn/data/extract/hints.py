@@ -115,8 +115,8 @@ def _words(groups: dict[str, str]) -> dict[str, int]:
 #: A bit beyond those of CLASS_HINTS, which the classifier does not see: elements that may be the line numbers or the
 #: lines of a code listing (`firn.data.extract.listings`), and images that may be formulas (`firn.data.extract.maths`).
 LOOK_CLOSER = 1 << 62
-_LOOK_CLOSER = """gutter lineno linenos linenodiv linenumber linenumbers linenr lines line code blob ln rouge crayon
-    fragment tex latex mwe math formula equation codecogs mathtex mimetex"""
+_LOOK_CLOSER = """gutter lineno linenos linenodiv linenumber linenumbers linenr lines line code blob ln lnt lntd
+    rouge crayon fragment tex latex mwe math formula equation codecogs mathtex mimetex"""
 
 _class_masks = _words(CLASS_HINTS)
 for _name in _LOOK_CLOSER.split():

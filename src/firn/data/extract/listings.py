@@ -1,7 +1,8 @@
 """Code listings with line numbers: the numbers are no text, and lines that are elements are lines of one block.
 
-Known by the class names of Pygments, Rouge, highlight.js, Prism, SyntaxHighlighter, Crayon, CodeRay, Hexo, Octopress,
-Doxygen, GitHub and cgit. A name alone decides nothing: what holds anything else than successive numbers is text.
+Known by the class names of Pygments, Rouge, Chroma, highlight.js, Prism, SyntaxHighlighter, Crayon, CodeRay, Hexo,
+Octopress, Doxygen, GitHub and cgit. A name alone decides nothing: what holds anything else than successive numbers is
+text.
 """
 
 from __future__ import annotations
@@ -23,12 +24,14 @@ _ROLES = {
     _NUMBERS: """blob-num linenodiv rouge-gutter hljs-ln-numbers line-numbers-rows crayon-nums react-line-number
         react-line-numbers""",
     _PERHAPS: """gutter lineno linenos linenumber linenumbers linenr line-number line-numbers line-num line_numbers
-        lines-num""",
+        lines-num ln lnt""",
     _CODE: "code blob-code rouge-code hljs-ln-code crayon-code line-code lines-code lines",
     _LISTING: "fragment crayon-pre react-code-lines",
     _LINE: "line crayon-line react-file-line",
 }
-_ROLE_HASHES, _ROLES_OF = hash_table({name: role for role, names in _ROLES.items() for name in names.split()})
+_ROLE_HASHES, _ROLES_OF = hash_table(
+    {name: role for role, names in _ROLES.items() for name in names.split()} | {"lntd": _PERHAPS | _CODE}
+)
 _CLASS = np.uint32(hash_bytes(b"class"))
 
 _HAS_ROLE = table_of("td th div span a pre")
