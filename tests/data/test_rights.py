@@ -107,25 +107,26 @@ def test_an_html_file_opts_out_as_a_crawled_page_does(tmp_path: Path) -> None:
     assert json.loads(document["meta"])["opt_out"] == ["html:tdm-reservation"]
 
 
+NESTED = "MIT AND (MIT OR GPL-2.0-only)"
 BY, BY_SA = "https://creativecommons.org/licenses/by/4.0/", "https://creativecommons.org/licenses/by-sa/3.0/"
 
 
 @pytest.mark.parametrize(
     ("licenses", "stay"),
     [
-        ({"allow": ["cc-by-4.0", "MIT"], "unknown": "remove"}, {BY, "MIT", "MIT OR GPL-2.0-only"}),
+        ({"allow": ["cc-by-4.0", "MIT"], "unknown": "remove"}, {BY, "MIT", "MIT OR GPL-2.0-only", NESTED}),
         ({"allow": ["CC-BY-*"], "unknown": "keep"}, {BY, BY_SA, None}),
         (
             {"deny": ["GPL-*", "CC-BY-SA-*"], "unknown": "keep"},
-            {BY, "MIT", "MIT OR GPL-2.0-only", "custom", None},
+            {BY, "MIT", "MIT OR GPL-2.0-only", NESTED, "custom", None},
         ),
         ({"deny": ["*"], "unknown": "keep"}, {None}),
     ],
 )
 def test_licences_that_stay(tmp_path: Path, licenses: dict[str, Any], stay: set[str | None]) -> None:
     with_exception = "GPL-2.0-only WITH Classpath-exception-2.0"
-    both, nested = "MIT AND GPL-2.0-only", "MIT AND (MIT OR GPL-2.0-only)"
-    under = [BY, BY_SA, "MIT", "MIT OR GPL-2.0-only", both, nested, with_exception, "custom", None]
+    both, neither = "MIT AND GPL-2.0-only", "MIT AND (GPL-3.0-only OR GPL-2.0-only)"
+    under = [BY, BY_SA, "MIT", "MIT OR GPL-2.0-only", both, NESTED, neither, with_exception, "custom", None]
     store = Store(tmp_path)
     rows = [row(str(number), f"Text {number}.", license=license) for number, license in enumerate(under)]
     counts, ledger, documents = filtered(store, shard(store, rows), RulesSettings(licenses=licenses))

@@ -20,6 +20,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 from shards import Inline
 from shards import read as table
 
+sys.path.insert(0, str(Path(__file__).parent / "code"))
+from test_code_facts import MIT
+
 Rows = list[dict[str, Any]]
 
 
@@ -130,6 +133,53 @@ def test_the_licence_is_read_where_a_file_names_it(tmp_path: Path) -> None:
     )
     documents, _ = run(tmp_path / "store", tmp_path / "p")
     assert {row["address"]: row["license"] for row in documents} == {"p/a.rs": "MIT OR Apache-2.0", "p/b.rs": None}
+
+
+def test_only_what_is_permissive_in_all_it_says_stays(tmp_path: Path) -> None:
+    tag = "SPDX-" + "License-Identifier:"
+    gpl = "you can redistribute it under the terms of the GNU General Public License version 2"
+    write(
+        tmp_path / "p",
+        {
+            "LICENSE": MIT,
+            "plain.c": "int a;\n",
+            "nested.c": f"// {tag} (GPL-2.0-only OR BSD-3-Clause)\n",
+            "gpl.c": f"// {tag} (GPL-2.0-only)\n",
+            "both.c": f"/* {tag} MIT AND (GPL-3.0-only OR GPL-2.0-only) */\n",
+            "lower.c": f"// {tag} MIT and GPL-2.0-only\n",
+            "odd.c": f"// {tag} MIT, GPL-2.0-only\n",
+            "old.c": f"/* This is free software:\n * {gpl} */\n",
+            "side.c": "int side;\n",
+            "side.c.license": f"{tag} GPL-3.0-only\n",
+            "paid/LICENSE": f"Commons Clause\n\n{MIT}",
+            "paid/a.c": "int paid;\n",
+        },
+    )
+    documents, verdicts = run(tmp_path / "store", tmp_path / "p", permissive_only=True)
+    assert {row["address"]: row["license"] for row in documents} == {
+        "p/plain.c": "MIT",
+        "p/nested.c": "GPL-2.0-only OR BSD-3-Clause",
+    }
+    gone = {name for name, ended in verdicts.items() if ended == ("removed", "code.license")}
+    assert gone == {f"p/{name}.c" for name in ("gpl", "both", "lower", "odd", "old", "side", "paid/a")}
+    documents, _ = run(tmp_path / "store", tmp_path / "p")
+    of = {row["address"]: row["license"] for row in documents}
+    assert (of["p/odd.c"], of["p/paid/a.c"]) == (None, None)
+    assert (of["p/old.c"], of["p/side.c"]) == ("GPL-2.0-only", "GPL-3.0-only")
+
+
+def test_pointers_of_git_lfs_are_no_documents(tmp_path: Path) -> None:
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:" + "4d7a2146" * 8 + "\nsize 12345\n"
+    write(tmp_path / "p", {"a.py": pointer, "b.sql": pointer.replace("\n", "\r\n"), "c.py": f"# {pointer}"})
+    documents, verdicts = run(tmp_path / "store", tmp_path / "p")
+    assert [row["address"] for row in documents] == ["p/c.py"]
+    assert verdicts["p/a.py"] == verdicts["p/b.sql"] == ("removed", "code.lfs_pointer")
+
+
+def test_a_path_as_header_is_one_line(tmp_path: Path) -> None:
+    write(tmp_path / "p", {"new\nimport os.py": "x = 1\n"})
+    ((document,), _) = run(tmp_path / "store", tmp_path / "p", header="path")
+    assert document["text"] == "# new\\nimport os.py\nx = 1\n"
 
 
 def test_the_standard_library_is_the_same_wherever_it_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -169,7 +169,7 @@ def run(work: Work) -> None:
     work.note("edits", sums.to_json())
 
 
-STAGE = Stage("filter", 3, run, ledger=True)
+STAGE = Stage("filter", 4, run, ledger=True)
 
 
 def _told(language: str | None, score: float | None) -> str:

@@ -10,7 +10,7 @@ robots.txt is firn.data.robots' to find.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import Literal
 
@@ -18,6 +18,7 @@ import pyarrow as pa
 from pydantic import Field, model_validator
 
 from firn.core.settings import Settings
+from firn.data.spdx import holds
 
 Choice = Literal["keep", "remove"]
 
@@ -39,7 +40,7 @@ def opts_out(name: str, value: str) -> bool:
 class Licenses(Settings):
     """Which licences stay. Names are SPDX's, in any case, with `*` for any characters: `CC-BY-4.0`, `CC-BY-*`.
 
-    Of a text under `A OR B` one must stay, under `A AND B` both.
+    Of a text under `A OR B` one must stay, under `A AND B` both; `AND` binds tighter, parentheses tightest.
     """
 
     allow: tuple[str, ...] | None = Field(default=None, min_length=1)
@@ -110,14 +111,3 @@ def spdx(license: str) -> str:
         return license
     name = {"zero": "CC0", "mark": "CC-PDM"}.get(rest[0], f"CC-{rest[0].upper()}")
     return "-".join((name, *rest[1:2]))
-
-
-def holds(expression: str, accepted: Callable[[str], bool]) -> bool:
-    """Whether an SPDX expression holds: of `OR` one part is accepted, of `AND` all."""
-    # Who nests them gets the strictest reading: all must be accepted.
-    nested = "(" in expression
-    choices = [expression.translate(_NO_BRACKETS).replace(" OR ", " AND ")] if nested else expression.split(" OR ")
-    return any(all(accepted(part.strip()) for part in choice.split(" AND ")) for choice in choices)
-
-
-_NO_BRACKETS = str.maketrans("", "", "()")

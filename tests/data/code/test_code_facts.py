@@ -61,7 +61,7 @@ def test_every_licence_of_the_table_is_itself() -> None:
 
 
 def test_the_licence_of_a_folder() -> None:
-    folders = folders_of({"LICENSE": MIT, "sub/COPYING": GPL, "package.json": '{"license": "GPL-3.0"}'})
+    folders = folders_of({"LICENSE": MIT, "sub/COPYING": GPL, "package.json": '{"license": "ISC"}'})
     assert folders == {"": "MIT", "sub": "GPL-3.0-only"}
     assert licenses.of_file("a/b/c.py", folders) == "MIT"
     assert licenses.of_file("sub/deep/c.py", folders) == "GPL-3.0-only"
@@ -77,7 +77,7 @@ def test_the_licence_of_a_folder() -> None:
     assert folders_of(later) == {"": "GPL-3.0-or-later"}
     for said, name in (
         ('[project]\nlicense = {text = "MIT License"}', "MIT"),
-        ('[project]\nlicense = "see LICENSE.txt"', None),
+        ('[project]\nlicense = "see LICENSE.txt"', ""),
         ("not toml [", None),
         ("a = " + "[" * 5_000, None),
     ):
@@ -88,12 +88,15 @@ def test_the_licence_of_a_folder() -> None:
 
 
 def test_permissive_is_what_every_part_allows() -> None:
-    for yes in ("MIT", "Apache-2.0 OR GPL-3.0-only", "MIT AND ISC", "Apache-2.0 WITH LLVM-exception", "(MIT OR ISC)"):
-        assert licenses.is_permissive(yes)
-    for no in (None, "", "GPL-3.0-only", "MIT AND GPL-2.0-only", "proprietary", "MIT AND (GPL-2.0-only OR ISC)"):
-        assert not licenses.is_permissive(no)
+    yes = ("MIT", "Apache-2.0 OR GPL-3.0-only", "MIT AND ISC", "Apache-2.0 WITH LLVM-exception", "(MIT OR ISC)")
+    for each in (*yes, "MIT AND (GPL-2.0-only OR ISC)", "(MIT OR GPL-2.0)", "GPL-2.0-only OR MIT AND ISC"):
+        assert licenses.is_permissive(each)
+    no = (None, "", "GPL-3.0-only", "MIT AND GPL-2.0-only", "proprietary", "MIT AND (GPL-2.0-only OR GPL-3.0-only)")
+    for each in (*no, "MIT, ISC", "MIT OR", "(GPL-2.0-only OR MIT) AND GPL-3.0-only"):
+        assert not licenses.is_permissive(each)
     assert licenses.spelled(["mit", "Apache-2.0"]) == "Apache-2.0 AND MIT"
     assert licenses.spelled("bsd-3-clause") == "BSD-3-Clause"
+    assert licenses.spelled(["(MIT OR GPL-2.0-only)", "isc"]) == "(MIT OR GPL-2.0-only) AND ISC"
     assert licenses.spelled([]) is None
 
 
@@ -114,11 +117,25 @@ def test_permissive_is_what_every_part_allows() -> None:
         ("run", "#!/usr/bin/env python3\nprint(1)\n", "Python"), ("run", "#! /bin/bash -e\n", "Shell"),
         ("notes", "text\n", None),
         ("run", "#!/opt/unknown\n", None), ("Makefile", "all:\n", "Makefile"), ("a.PY", "x = 1\n", "Python"),
-        ("a.png", "", None),
+        ("a.png", "", None), ("a.scss", "", "SCSS"), ("a.bzl", "", "Starlark"), ("a.c++", "", "C++"),
+        ("a.ino", "", "C++"), ("a.tf", "", "HCL"), ("rules.mk", "", "Makefile"), ("a.svelte", "", "Svelte"),
     ],
 )  # fmt: skip
 def test_the_language_by_name_and_content(name: str, text: str, language: str | None) -> None:
     assert languages.language_of(name, text) == language
+
+
+@pytest.mark.parametrize(
+    ("language", "path", "line"),
+    [
+        ("Python", "a\nimport os\r.py", r"# a\nimport os\r.py"), ("C", "a\u2028b\x85.c", r"// a\u2028b\x85.c"),
+        ("CSS", "a*/ b {}.css", "/* a* / b {}.css */"), ("HTML", "a--><b>--!>.html", "<!-- a-- ><b>-- !>.html -->"),
+        ("OCaml", "(*a*).ml", "(* ( *a* ).ml *)"), ("Vue", "my--page.vue", "<!-- my--page.vue -->"),
+        ("SCSS", "a.scss", "// a.scss"), ("HCL", "é b.tf", "# é b.tf"),
+    ],
+)  # fmt: skip
+def test_no_path_leads_out_of_its_comment(language: str, path: str, line: str) -> None:
+    assert languages.comment(language, path) == line
 
 
 def test_languages_and_imports_of_long_lines_and_many_lines_are_found_in_linear_time() -> None:

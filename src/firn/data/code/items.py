@@ -37,6 +37,9 @@ _GENERATED_NAME = re.compile(
     re.IGNORECASE,
 )
 _HEAD = 8192
+# What git keeps of a file that git-lfs keeps elsewhere (git-lfs, docs/spec.md).
+_POINTER = re.compile(rb"version https://(?:git-lfs|hawser)\.github\.com/spec/v\d+\r?\n(?:ext-|oid )")
+_POINTER_BYTES = 1024
 
 
 class CodeSettings(Settings):
@@ -174,9 +177,13 @@ def _read(rows: Rows, item: Item, data: bytes, settings: CodeSettings) -> None:
     if b"\0" in data[:_HEAD] and not data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         rows.remove("binary", id=id)
         return
+    if len(data) <= _POINTER_BYTES and _POINTER.match(data):
+        rows.remove("lfs_pointer", id=id)
+        return
     text, encoding = _decode(data, PurePosixPath(item.path).suffix)
     language = languages.language_of(item.path, text, settings.data)
-    license = licenses.in_header(text) or item.license
+    named = licenses.in_header(text)
+    license = item.license if named is None else named or None
     if language is None:
         rows.remove("not_source", id=id)
         return

@@ -8,25 +8,27 @@ from pathlib import PurePosixPath
 #: Suffix -> language, by the names of linguist.
 LANGUAGES = {
     "ada": "Ada", "adb": "Ada", "ads": "Ada", "agda": "Agda", "asm": "Assembly", "s": "Assembly", "bash": "Shell",
-    "bat": "Batchfile", "c": "C", "h": "C", "cc": "C++", "cpp": "C++", "cxx": "C++", "hh": "C++", "hpp": "C++",
-    "cl": "OpenCL", "clj": "Clojure", "cmake": "CMake", "coffee": "CoffeeScript", "cs": "C#", "css": "CSS",
-    "cu": "Cuda", "cuh": "Cuda", "d": "D", "dart": "Dart", "el": "Emacs Lisp", "elm": "Elm", "erl": "Erlang",
-    "ex": "Elixir", "exs": "Elixir", "f": "Fortran", "f90": "Fortran", "f95": "Fortran", "fs": "F#", "glsl": "GLSL",
-    "go": "Go", "gradle": "Gradle", "groovy": "Groovy", "hs": "Haskell", "idr": "Idris", "java": "Java",
-    "jl": "Julia", "js": "JavaScript", "jsx": "JavaScript", "kt": "Kotlin", "lean": "Lean", "lhs": "Haskell",
-    "lisp": "Common Lisp", "lua": "Lua", "m": "Objective-C", "mjs": "JavaScript", "ml": "OCaml", "mli": "OCaml",
+    "bat": "Batchfile", "bzl": "Starlark", "c": "C", "h": "C", "cc": "C++", "c++": "C++", "cpp": "C++", "cxx": "C++",
+    "hh": "C++", "h++": "C++", "hpp": "C++", "cl": "OpenCL", "clj": "Clojure", "cmake": "CMake",
+    "coffee": "CoffeeScript", "cr": "Crystal", "cs": "C#", "css": "CSS", "cu": "Cuda", "cuh": "Cuda", "d": "D",
+    "dart": "Dart", "el": "Emacs Lisp", "elm": "Elm", "erl": "Erlang", "ex": "Elixir", "exs": "Elixir", "f": "Fortran",
+    "f90": "Fortran", "f95": "Fortran", "fs": "F#", "glsl": "GLSL", "go": "Go", "gradle": "Gradle", "groovy": "Groovy",
+    "hcl": "HCL", "hs": "Haskell", "idr": "Idris", "ino": "C++", "java": "Java", "jl": "Julia", "js": "JavaScript",
+    "jsx": "JavaScript", "kt": "Kotlin", "lean": "Lean", "less": "Less", "lhs": "Haskell", "lisp": "Common Lisp",
+    "lua": "Lua", "m": "Objective-C", "mjs": "JavaScript", "mk": "Makefile", "ml": "OCaml", "mli": "OCaml",
     "nim": "Nim", "nix": "Nix", "pas": "Pascal", "php": "PHP", "pl": "Perl", "pm": "Perl", "proto": "Protocol Buffer",
-    "ps1": "PowerShell", "py": "Python", "pyi": "Python", "pyx": "Cython", "r": "R", "rb": "Ruby", "rkt": "Racket",
-    "rs": "Rust", "sc": "Scala", "scala": "Scala", "scm": "Scheme", "sh": "Shell", "sol": "Solidity", "sql": "SQL",
-    "sv": "SystemVerilog", "swift": "Swift", "tcl": "Tcl", "tex": "TeX", "ts": "TypeScript", "tsx": "TypeScript",
-    "v": "Verilog", "vb": "Visual Basic", "vhd": "VHDL", "vim": "Vim Script", "vue": "Vue", "zig": "Zig",
+    "ps1": "PowerShell", "py": "Python", "pxd": "Cython", "pyi": "Python", "pyx": "Cython", "r": "R", "rb": "Ruby",
+    "rkt": "Racket", "rs": "Rust", "sass": "Sass", "sc": "Scala", "scala": "Scala", "scm": "Scheme", "scss": "SCSS",
+    "sh": "Shell", "sol": "Solidity", "sql": "SQL", "sv": "SystemVerilog", "svelte": "Svelte", "swift": "Swift",
+    "tcl": "Tcl", "tex": "TeX", "tf": "HCL", "ts": "TypeScript", "tsx": "TypeScript", "v": "Verilog",
+    "vb": "Visual Basic", "vhd": "VHDL", "vim": "Vim Script", "vue": "Vue", "wgsl": "WGSL", "zig": "Zig",
 }  # fmt: skip
 
 #: Whole names of files that have no suffix, or one that misleads.
 NAMES = {
-    "BUILD": "Starlark", "CMakeLists.txt": "CMake", "Dockerfile": "Dockerfile", "GNUmakefile": "Makefile",
-    "Gemfile": "Ruby", "Jenkinsfile": "Groovy", "Makefile": "Makefile", "Rakefile": "Ruby", "SConstruct": "Python",
-    "Vagrantfile": "Ruby", "makefile": "Makefile", "meson.build": "Meson",
+    "BUILD": "Starlark", "BUILD.bazel": "Starlark", "CMakeLists.txt": "CMake", "Dockerfile": "Dockerfile",
+    "GNUmakefile": "Makefile", "Gemfile": "Ruby", "Jenkinsfile": "Groovy", "Makefile": "Makefile", "Rakefile": "Ruby",
+    "SConstruct": "Python", "Vagrantfile": "Ruby", "makefile": "Makefile", "meson.build": "Meson",
 }  # fmt: skip
 
 #: Suffix -> language of markup and data, which are taken where a recipe asks for them.
@@ -114,6 +116,9 @@ def language_of(name: str, text: str, data: bool = False) -> str | None:
     return named
 
 
+# Control characters and what else ends a line somewhere; what ends a comment, or begins one within it.
+_BREAKS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_MARKS = re.compile(r"--(?=!?>)|\*(?=[/)])|\((?=\*)")
 #: Language -> what begins a comment, and what ends it.
 _TWO_SLASHES, _HASH, _DASHES = ("// ", ""), ("# ", ""), ("-- ", "")
 #: Languages in which a comment is // to the end of the line, or stands between /* and */.
@@ -123,9 +128,9 @@ SLASHES = frozenset((
     "Verilog",
 ))  # fmt: skip
 _COMMENTS = {
-    **dict.fromkeys((*sorted(SLASHES), "D", "F#", "Graphviz (DOT)", "Idris", "JSON", "PHP", "Pascal", "Zig"),
-                    _TWO_SLASHES),
-    **dict.fromkeys(("HTML", "Markdown", "Vue", "Web Ontology Language"), ("<!-- ", " -->")),
+    **dict.fromkeys((*sorted(SLASHES), "D", "F#", "Graphviz (DOT)", "Idris", "JSON", "Less", "PHP", "Pascal", "SCSS",
+                     "Sass", "WGSL", "Zig"), _TWO_SLASHES),
+    **dict.fromkeys(("HTML", "Markdown", "Svelte", "Vue", "Web Ontology Language"), ("<!-- ", " -->")),
     **dict.fromkeys(("Ada", "Agda", "Elm", "Haskell", "Lean", "Lua", "SQL", "VHDL"), _DASHES),
     **dict.fromkeys(("Assembly", "Clojure", "Common Lisp", "Emacs Lisp", "Racket", "Scheme"), ("; ", "")),
     **dict.fromkeys(("Erlang", "MATLAB", "Mercury", "Prolog", "TeX"), ("% ", "")),
@@ -136,6 +141,8 @@ _COMMENTS = {
 
 
 def comment(language: str, text: str) -> str:
-    """A line of a language's that says `text` and does nothing."""
+    """A line of a language's that says `text` and does nothing, whatever characters the text has."""
     begin, end = _COMMENTS.get(language, _HASH)
+    text = _BREAKS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    text = _MARKS.sub(r"\g<0> ", text) if end else text
     return f"{begin}{text}{end}"

@@ -3,9 +3,9 @@
 Every file is a row of the ledger, but what is hidden (`.git`) or made by running (`__pycache__`) is passed over. Files
 that the name rules out are not opened: `code.link` (a symbolic link), `code.submodule`, `code.outside` (a name that
 leads out of its archive), `code.vendored`, `code.tests`, `code.not_source` (no name of a programming language's),
-`code.generated_name`, `code.too_large`. Of those that are read, `code.binary`, `code.not_source` (by its content),
-`code.license` (where only permissive licences are wanted) and `code.no_text` leave. What a text says, that it is
-generated for one, is for the rules of a preset to judge.
+`code.generated_name`, `code.too_large`. Of those that are read, `code.binary`, `code.lfs_pointer` (git-lfs keeps its
+content elsewhere), `code.not_source` (by its content), `code.license` (where only permissive licences are wanted) and
+`code.no_text` leave. What a text says, that it is generated for one, is for the rules of a preset to judge.
 """
 
 from __future__ import annotations
@@ -220,4 +220,4 @@ def _in_folders(work: Work) -> Iterator[Item]:
         yield Item(name, name, repository, path, rule, read, size, license)
 
 
-STAGE = Stage("read", 2, run, ledger=True)
+STAGE = Stage("read", 3, run, ledger=True)
