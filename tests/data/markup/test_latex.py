@@ -54,12 +54,31 @@ def body(source: str, preamble: str = "") -> str:
          "\\begin{align*}\na&=b \\tag{1} \\\\\nc&=d\n\\end{align*}"),
         ("\\begin{figure}\\includegraphics{x}\\caption{A core.}\\label{f}\\end{figure}Figure~\\ref{f}",
          "Figure 1: A core.\n\nFigure 1"),
+        ("\\ifthenelse{\\boolean{long}}{no}{yes} \\setboolean{long}{true}\\ifthenelse{\\boolean{long}}{A}{B}"
+         " \\ifthenelse{\\NOT\\boolean{long}}{A}{B} \\ifthenelse{\\not\\equal{a}{\\kind}}{A}{B} \\iftoggle{t_1}{A}{B}"
+         " \\ifthenelse{\\isodd{1}}{A}{B}", "yes A B B A B"),
+        ("\\begin{frame}<1->[fragile]{Title \\emph{x}}text\\end{frame}\\begin{block}{Why}So.\\end{block}"
+         "\\begin{frame}\\frametitle{Next}text\\end{frame}",
+         "#### Title x\n\ntext\n\n#### Why\n\nSo.\n\n#### Next\n\ntext"),
+        ("\\lstinline{x{y}} \\lstinline[language=C]|a_b| \\mintinline{python}{d = {}} \\verb{c{", "x{y} a_b d = {} c"),
+        ("10\\textsuperscript{-3} 4\\textsuperscript{th} x\\textsuperscript{$n$} e\\textsuperscript{2n}",
+         "10⁻³ 4th x$n$ e^(2n)"),
+        ("\\gls{api}, \\gls{api}, \\glspl{api}; \\Gls{term}; \\acrfull{api}, \\acrlong{api}",
+         "Application Interface (API), API, APIs; Firn; Application Interface (API), Application Interface"),
+        ("\\ac{ice} \\ac{ice} \\gls{no}", "Old Ice (OI) OI no"),
+        ("\\centerline{\\bf a}\\centerline{b} c", "a\n\nb\n\nc"),
+        ("$$x=y\\eqno{\\rm(3a)}$$ $$z \\tag{1} \\\\ w \\tag{2}$$",
+         "$$x=y \\tag{3a}$$\n\n$$z \\tag{1} \\\\ w \\tag{2}$$"),
     ],
 )  # fmt: skip
 def test_what_is_written(source: str, expected: str) -> None:
     preamble = (
         "\\newcommand{\\R}{\\mathbb{R}}\\newcommand\\pair[2]{<#1,#2>}\\newcommand{\\opt}[2][d]{#1#2}"
         "\\def\\swap#1.#2;{#2-#1}\\newif\\ifdraft\\newenvironment{warn}{Warning: }{!}\\newtheorem{thm}{Claim}"
+        "\\newcommand{\\kind}{a}"
+        "\\newboolean{long}\\newtoggle{t_1}\\toggletrue{t_1}\\newacronym[x=y]{api}{API}{Application Interface}"
+        "\\newglossaryentry{term}{name={firn}, description={old snow, short=no}}"
+        "\\DeclareAcronym{ice}{short = OI, long = {Old Ice}}"
     )
     assert body(source, preamble) == expected
 
@@ -90,6 +109,93 @@ def test_files_are_included_from_the_set_and_nowhere_else() -> None:
     assert made.meta["missing_files"] == ["../../etc/passwd"]
 
 
+def test_a_file_is_not_read_within_itself() -> None:
+    files = {"main.tex": "\\documentclass{a}\\begin{document}One \\input{a}\\input{a}\\end{document}"}
+    files |= {"a.tex": "two \\input{b}\\input{main}", "b.tex": "three \\input{a}"}
+    made = latex.work(files, "main.tex", Include())
+    assert made.text == "One two three two three"
+    assert made.meta["missing_files"] == ["a", "main"]
+
+
+AMS_TEX = r"""\input amstex
+\documentstyle{amsppt}
+\magnification=\magstep1 \hsize=6.5truein \baselineskip=14pt plus 1pt
+\font\big=cmr10 scaled \magstep2 \font\sc = cmcsc10 at 12pt \headline={\hfil head}
+\define\R{\Bbb R}
+\topmatter
+\title On Groups
+and Rings\endtitle
+\author A. Author\endauthor \affil Somewhere\endaffil \subjclass 11A\endsubjclass
+\abstract We do $x\in\R$.\endabstract
+\endtopmatter
+\document
+\head 1. Intro\endhead
+See \cite{12, Thm.~3}.\footnote"*"{A note.}
+$$\align a&=b\\ c&=d \tag1.2\endalign$$
+and
+$$M=\matrix 1&2\\3&4\endmatrix \tag"(*)"$$
+\proclaim{Theorem 1} Let it be.\endproclaim
+\demo{Proof.} Easy.\qed\enddemo
+\roster\item"(1)" one \item"(2)" two\endroster
+\Refs \ref\no1\by Knuth\endref \endRefs
+\enddocument
+after"""
+
+PLAIN_TEX = r"""\magnification=1200 \nopagenumbers \myskip=12pt
+\centerline{\bf On Snow}\centerline{A. Author}
+\beginsection 1. Intro
+
+Text.\footnote{*}{A note.} $$x=y \eqno(1)$$ where $\alpha=3$.
+\item{(i)} first
+\itemitem{(a)} second
+
+\halign{\hfil#&\quad#\cr a&b\cr c&d\cr}
+\vfill\eject
+%s
+after"""
+
+
+def test_ams_tex() -> None:
+    expected = (
+        "# On Groups and Rings\n\n## Abstract\n\nWe do $x\\in\\Bbb R$.\n\n## 1. Intro\n\nSee [12, Thm. 3].\n\n"
+        "A note.\n\n"
+        "$$\\begin{aligned}a&=b\\\\ c&=d\\end{aligned} \\tag{1.2}$$\n\nand\n\n"
+        "$$M=\\begin{matrix}1&2\\\\3&4\\end{matrix} \\tag{*}$$\n\nTheorem 1. Let it be.\n\nProof. Easy.\n\n"
+        "(1) one\n\n(2) two"
+    )
+    assert text(AMS_TEX) == expected
+
+
+@pytest.mark.parametrize("end", ["\\bye", "\\end"])
+def test_plain_tex(end: str) -> None:
+    assert text(PLAIN_TEX % end) == (
+        "On Snow\n\nA. Author\n\n## 1. Intro\n\nText.\n\nA note.\n\n$$x=y \\tag{1}$$\n\nwhere $\\alpha=3$.\n\n"
+        "(i) first\n\n(a) second\n\n| a | b |\n| --- | --- |\n| c | d |"
+    )
+
+
+@pytest.mark.parametrize(
+    "unit",
+    ["\\newacronym{", "\\newglossaryentry{a}{", "a=", "\\gls{", "\\title ", "\\title{", "\\endtitle ", "\\proclaim{",
+     "\\halign{", "\\tag ", "$\\tag ", "\\footnote", "\\font", "\\lstinline{", "\\ifthenelse{", "\\equal{",
+     "\\headline={", "\\eqno", "x"],
+)  # fmt: skip
+def test_much_of_anything_takes_no_more_than_its_length(unit: str) -> None:
+    """Were any of it quadratic, this would take minutes."""
+    for source in (unit * (200_000 // len(unit)), f"\\newglossaryentry{{a}}{{{unit * (200_000 // len(unit))}"):
+        try:
+            assert len(text(f"{source}\\endtitle")) <= 4 * len(source)
+        except MarkupError:
+            continue
+
+
+def test_keys_of_the_glossary_have_an_end() -> None:
+    looped = "\\newacronym{a}{\\gls{b}\\gls{b}}{x}\\newacronym{b}{\\gls{a}\\gls{a}}{y}"
+    assert body("\\gls{a} \\gls{b}", looped) == "x (bb) y (aa)"
+    long = f"\\newacronym{{a}}{{{'x' * 250}}}{{}}"
+    assert len(body("\\gls{a} " * 20_000, long)) < 2_000_000
+
+
 def test_the_main_file_is_found() -> None:
     files = {
         "a/supplement.tex": "\\documentclass{article}\\begin{document}x\\end{document}",
@@ -100,6 +206,9 @@ def test_the_main_file_is_found() -> None:
     assert latex.main_file(files) == "paper.tex"
     assert latex.main_files(files) == ["paper.tex", "a/supplement.tex"]
     assert latex.main_file({"x.sty": ""}) is None
+    withdrawn = "%auto-ignore\nThis paper has been withdrawn."
+    assert latex.main_files({"x.tex": withdrawn}) == []
+    assert latex.main_files({"a.tex": withdrawn, "b.tex": "\\input{a} text"}) == ["b.tex"]
 
 
 @pytest.mark.parametrize(
@@ -108,7 +217,6 @@ def test_the_main_file_is_found() -> None:
         "\\def\\zz{x\\zz}\\zz",
         "\\def\\za#1{#1#1}" + "\\za{" * 40 + "x" + "}" * 40,
         "\\def\\za#1{" + "#1" * 9_000 + "}\\za{" + "x " * 9_000 + "}",
-        "\\input{main}",
         "\\begin{quote}" * 100 + "x",
         "\\footnote{" * 100,
     ],
@@ -131,7 +239,10 @@ def test_macros_and_files_without_end_are_refused(source: str, monkeypatch: pyte
              "\\begin{equation}", "\\end{equation}", "\\verb|x|", "\\begin{verbatim}", "\\'", "\\let\\zz=\\yy",
                  "\\footnote", "\\title",
              "\\\\", "\\csname", "\\endcsname", "\\vskip", "\\begin{document}", "\\end{document}", "\\begin",
-             "\\end", "\\bibitem"]
+             "\\end", "\\bibitem", "\\title", "\\endtitle", "\\proclaim", "\\endproclaim", "\\bye", "\\tag", "\\align",
+             "\\endalign", "\\halign", "\\font", "=", "=1pt", "\\gls", "\\newacronym", "\\ifthenelse", "\\lstinline{",
+             "\\textsuperscript", "\\begin{frame}", "\\end{frame}", "\\eqno", "\\cr", "\\headline", "\\input{main}",
+             '"']
         ),
         max_size=60,
     )

@@ -12,11 +12,14 @@ from firn.data.markup.citations import Citations
 from firn.data.markup.jats import Include, left_out
 from firn.data.markup.latex_blocks import BlockReader
 from firn.data.markup.latex_formulas import source
+from firn.data.markup.latex_glossary import COMMANDS as GLOSSARY
+from firn.data.markup.latex_glossary import Glossary
 from firn.data.markup.latex_names import (
     ACCENTS,
     BROKEN,
     ENVIRONMENT_ARGUMENTS,
     FORMULAS,
+    FRAMES,
     HEADINGS,
     LEFT_OUT,
     LENGTHS,
@@ -28,12 +31,15 @@ from firn.data.markup.latex_names import (
     TABLES,
     TITLED,
 )
-from firn.data.markup.render import BREAK
+from firn.data.markup.render import BREAK, raised
 from firn.data.markup.tex import Expander
+from firn.data.markup.tex_plain import as_latex
 from firn.data.markup.work import Block, Work
 
 # The first line of a document, but for pictures and parts that are documents only to be set alone.
 _DOCUMENT = re.compile(r"^[^%\n]*\\document(?:class|style)\s*(?:\[[^\]]*\])?\s*\{(?!standalone|subfiles)", re.MULTILINE)
+# What arXiv has authors write at the head of a file that is no document by itself.
+_IGNORED = re.compile(r"\s*%\s*auto-ignore", re.IGNORECASE)
 _REFERENCE = re.compile("\x01([^\x01]*)\x01")
 _LENGTH = re.compile(
     r"\s*=?\s*[-+]?[\d.]*\s*(?:true)?(?:pt|cm|mm|in|em|ex|bp|pc|dd|sp|mu)?"
@@ -49,7 +55,7 @@ def work(files: Mapping[str, str], main: str, include: Include) -> Work:
     tokens = expander.expand(main)
     own = posixpath.splitext(main)[0] + ".bbl"
     bibliography = next((files[name] for name in (own, *sorted(files)) if name in files and name.endswith(".bbl")), "")
-    reader = _Latex(include, expander.theorems, Citations(bibliography, tokens))
+    reader = _Latex(include, expander.theorems, Citations(bibliography, tokens), Glossary(tokens))
     reader.read(_body(tokens, reader))
     made = Work(reader.title, reader.finish())
     if expander.missing:
@@ -59,6 +65,7 @@ def work(files: Mapping[str, str], main: str, include: Include) -> Work:
 
 def main_file(files: Mapping[str, str]) -> str | None:
     """The file that a document begins with: it has a class and a body and is included by no other."""
+    files = {name: text for name, text in files.items() if not _IGNORED.match(text)}
     mains = [name for name, text in files.items() if "\\begin{document}" in text and name.endswith((".tex", ".ltx"))]
     classes = [name for name in mains if _DOCUMENT.search(files[name])]
     plain = [name for name, text in files.items() if name.endswith(".tex") and re.search(r"\\bye\b|\\end\s*$", text)]
@@ -69,6 +76,7 @@ def main_file(files: Mapping[str, str]) -> str | None:
 
 def main_files(files: Mapping[str, str]) -> list[str]:
     """All files that are documents of their own: first the one that main_file gives, then others by name."""
+    files = {name: text for name, text in files.items() if not _IGNORED.match(text)}
     one = main_file(files)
     others = [name for name, text in sorted(files.items()) if name.endswith(".tex") and _DOCUMENT.search(text)]
     return [one, *(name for name in others if name != one)] if one else []
@@ -86,7 +94,7 @@ def _body(tokens: list[str], reader: _Latex) -> list[str]:
     """What is between begin and end of the document; the title may stand before."""
     begin = _place(tokens, "\\begin", "document")
     if begin is None:
-        return tokens
+        return as_latex(tokens)
     end = _place(tokens, "\\end", "document") or len(tokens)
     reader.title_in(tokens[:begin])
     return tokens[begin + 4 : end]
@@ -104,11 +112,12 @@ def _place(tokens: list[str], control: str, name: str) -> int | None:
 
 
 class _Latex(BlockReader):
-    def __init__(self, include: Include, theorems: Mapping[str, str], citations: Citations):
+    def __init__(self, include: Include, theorems: Mapping[str, str], citations: Citations, glossary: Glossary):
         super().__init__(include)
         self.title = ""
         self._theorems = {**STATEMENTS, **theorems}
         self._citations = citations
+        self._glossary = glossary
         self._sections = [0] * 7
         self._appendix = False
         self._counters = {"figure": 0, "table": 0, "statement": 0}
@@ -263,6 +272,25 @@ class _Latex(BlockReader):
             text = f" {text}"
         self._say(text)
 
+    def _key(self, token: str) -> None:
+        """A key of the glossary."""
+        self._optional()
+        self.read(self._glossary.tokens(token.rstrip("*"), self._plain()))
+
+    def _acronym(self, token: str) -> None:
+        """A line of the list of abbreviations: `\\acro{key}[short]{long}`."""
+        key, short = self._plain(), self._optional()
+        if self._next() == "{":
+            self._end_line()
+            self._say(f"{self.inline(short) if short else key}: {self.inline(self._argument())}")
+            self._end_line()
+        else:
+            self._say(key)
+
+    def _superscript(self, token: str) -> None:
+        text = self.inline(self._argument())
+        self._say(text if "$" in text else raised(text))
+
     def _footnote(self, token: str) -> None:
         self._optional()
         tokens = self._argument()
@@ -286,6 +314,11 @@ class _Latex(BlockReader):
         label = self._optional()
         if label:
             self._say(f"{self.inline(label)} ")
+
+    def _own_line(self, token: str) -> None:
+        self._end_line()
+        self.read(self._argument())
+        self._end_line()
 
     def _text_or_pdf(self, token: str) -> None:
         """The first of two arguments is what is printed."""
@@ -347,6 +380,8 @@ class _Latex(BlockReader):
                 self._argument()
                 self._optional()
         self._end_line()
+        if name in FRAMES:
+            self._frame()
         if name.rstrip("*") in (
             "figure",
             "table",
@@ -374,6 +409,17 @@ class _Latex(BlockReader):
             self._end_line()
         self._hidden = hidden if name in TITLED else self._hidden
 
+    def _frame(self) -> None:
+        """What stands in braces after the begin of a slide is its title, and a subtitle."""
+        if self._next()[:1] == "<":  # on which slides it is seen
+            self._at += 1
+        self._optional()
+        while self._next() == "{":
+            self._add(self.inline(self._argument()), 4)
+
+    def _frame_title(self, token: str) -> None:
+        self._add(self.inline(self._argument()), 4)
+
     def _statement(self, title: str, name: str) -> None:
         note = self._optional()
         number = ""
@@ -391,15 +437,19 @@ _COMMANDS: dict[str, Callable[[_Latex, str], None]] = {
     "\\caption": _Latex._caption, "\\captionof": _Latex._caption, "\\label": _Latex._label, "\\ref": _Latex._ref,
     "\\eqref": _Latex._ref, "\\autoref": _Latex._ref, "\\cref": _Latex._ref, "\\Cref": _Latex._ref,
     "\\footnote": _Latex._footnote, "\\footnotetext": _Latex._footnote, "\\url": _Latex._url, "\\path": _Latex._url,
-    "\\href": _Latex._href, "\\item": _Latex._item, "\\texorpdfstring": _Latex._text_or_pdf,
+    "\\centerline": _Latex._own_line, "\\leftline": _Latex._own_line, "\\rightline": _Latex._own_line,
+    "\\href": _Latex._href, "\\item": _Latex._item, "\\itemitem": _Latex._item, "\\texorpdfstring": _Latex._text_or_pdf,
     "\\enquote": _Latex._quote, "\\SI": _Latex._unit, "\\si": _Latex._unit, "\\num": _Latex._unit,
     "\\qty": _Latex._unit, "\\ensuremath": _Latex._ensure_math, "\\(": _Latex._math, "\\[": _Latex._math,
+    "\\frametitle": _Latex._frame_title, "\\framesubtitle": _Latex._frame_title,
+    "\\textsuperscript": _Latex._superscript, "\\acro": _Latex._acronym,
     "\\cmidrule": _Latex._rule, "\\maketitle": _Latex._nothing, "\\protect": _Latex._nothing, "\\pageref": _Latex._ref,
+    **dict.fromkeys(GLOSSARY, _Latex._key),
 }  # fmt: skip
 _KNOWN = frozenset(
     [*_COMMANDS, *SYMBOLS, *ACCENTS, *HEADINGS, *LEFT_OUT, *SETTINGS_FIRST, "\\cite", "\\citep", "\\citet"]
 ) - {
     # Names that authors use for something else.
     "\\eg", "\\ie", "\\etal", "\\cmark", "\\xmark", "\\checkmark", "\\th", "\\orcid", "\\terms", "\\category",
-    "\\country", "\\city", "\\state", "\\qty", "\\num", "\\path",
+    "\\country", "\\city", "\\state", "\\qty", "\\num", "\\path", "\\acro", *GLOSSARY,
 }  # fmt: skip

@@ -11,6 +11,9 @@ from firn.data.markup.tex_lexer import VERBATIM
 from firn.data.markup.work import one_line
 
 _UNNUMBERED = ("\\nonumber", "\\notag")
+# A number as plain TeX has it, at the end of the formula; and what is around the number itself.
+_EQNO = re.compile(r"\\l?eqno(?![a-zA-Z])(.*)", re.DOTALL)
+_AROUND = re.compile(r"[{}$]|\\[a-zA-Z]+\s*")
 _CONTROL_WORD = re.compile(r"\\[a-zA-Z]+\*?\Z")
 
 
@@ -83,15 +86,17 @@ class FormulaReader(TokenReader):
                 formula = formula.replace(word, "")
         labels = re.findall(r"\\label\s*\{([^{}]*)\}", formula)
         formula = one_line(re.sub(r"\\label\s*\{[^{}]*\}", "", formula))
-        own = re.search(r"\\tag\*?\s*\{([^{}]*)\}", formula)
+        own = re.search(r"\\tag\*?\s*\{([^{}]*)\}", formula) if formula.count("\\tag") == 1 else None
+        number = own[1].strip("$") if own else ""
         if own:
             formula = one_line(formula.replace(own[0], ""))
+        elif plain := _EQNO.search(formula):
+            formula, number = one_line(formula[: plain.start()]), _AROUND.sub("", plain[1]).strip(" ()")
         elif numbered and formula:
             self._equations += 1
-        number = own[1].strip("$") if own else str(self._equations)
         for label in labels:
-            self._labels.setdefault(label, ("Equation", number))
-        return formula, number if own or (labels and numbered) else ""
+            self._labels.setdefault(label, ("Equation", number or str(self._equations)))
+        return formula, number or (str(self._equations) if labels and numbered else "")
 
 
 def source(tokens: list[str]) -> str:

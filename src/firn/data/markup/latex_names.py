@@ -54,10 +54,11 @@ LEFT_OUT = {
         DeclareGraphicsExtensions@ titleformat@ PassOptionsToPackage fontsize rule counterwithin markboth
         DeclareUnicodeCharacter newfloat setmainfont@ pdfbookmark numberwithin icmlauthor icmlaffiliation
         icmlcorrespondingauthor crefname@ SetKwInOut SetKwFunction newacronym@ lstdefinelanguage lstdefinestyle
-        AtBeginEnvironment SetMathAlphabet@ floatname declaretheoremstyle@ renewbibmacro""".split(), 2
+        AtBeginEnvironment SetMathAlphabet@ floatname declaretheoremstyle@ renewbibmacro
+        newglossaryentry DeclareAcronym acrodef""".split(), 2
     ),
     **dict.fromkeys(
-        """definecolor addcontentsline crefname Crefname newacronym newglossaryentry@ DeclareMathAlphabet@
+        """definecolor addcontentsline crefname Crefname newacronym DeclareMathAlphabet@
         DeclareFieldFormat""".split(), 3
     ),
     **dict.fromkeys("DeclareFontShape DeclareFontFamily@ SetSymbolFont".split(), 6),
@@ -80,7 +81,7 @@ LENGTHS = frozenset(
     abovedisplayskip belowdisplayskip raggedbottom@ lineskip jot mathsurround overfullrule tolerance penalty
     hfuzz vfuzz hbadness vbadness clubpenalty widowpenalty linewidth columnwidth itemsep parsep topsep partopsep
     pretolerance hangindent hangafter pageno interlinepenalty raise lower moveleft moveright setbox floatsep
-    textfloatsep intextsep multiply divide advance looseness marginparwidth""".split()
+    textfloatsep intextsep magnification magstep multiply divide advance looseness marginparwidth""".split()
     if not name.endswith("@")
 )
 
@@ -125,6 +126,8 @@ TITLED = {
     "abstract": "Abstract", "acknowledgments": "Acknowledgments", "acknowledgements": "Acknowledgments",
     "acknowledgment": "Acknowledgments", "ack": "Acknowledgments", "acks": "Acknowledgments",
 }  # fmt: skip
+#: Beamer's: the title follows in braces.
+FRAMES = frozenset("frame block alertblock exampleblock".split())
 #: What theorem-like environments are called where the author does not say.
 STATEMENTS = {
     "theorem": "Theorem", "lemma": "Lemma", "proposition": "Proposition", "corollary": "Corollary",

@@ -116,18 +116,7 @@ class Renderer:
         self.say(" ")
 
     def superscript(self, element: Element) -> None:
-        """Exponents and charges in raised characters, so that 10\u207b\u00b3 does not become 10-3."""
-        text = self.inline(element)
-        if not text:
-            return
-        if _EXPONENT.fullmatch(text):
-            self.say(text.translate(_RAISED))
-        elif (
-            text[0] == "[" or (text.isalpha() and len(text) > 1) or not any(map(str.isalnum, text))
-        ):  # 4th, a prime, a star
-            self.say(text)
-        else:
-            self.say(f"^{text}" if len(text) == 1 else f"^({text})")
+        self.say(raised(self.inline(element)))
 
     def formula(self, element: Element) -> None:
         """MathML within the line, or on a line of its own where it says so."""
@@ -168,6 +157,15 @@ class Renderer:
     def rows(self, rows: Sequence[Sequence[str]], heads: int = 1) -> None:
         """A table. rows: of cells, each on one line. heads: rows at the top that head the columns."""
         self.add(table(rows, heads))
+
+
+def raised(text: str) -> str:
+    """Exponents and charges in raised characters, so that 10\u207b\u00b3 does not become 10-3."""
+    if _EXPONENT.fullmatch(text):
+        return text.translate(_RAISED)
+    if text[0] == "[" or (text.isalpha() and len(text) > 1) or not any(map(str.isalnum, text)):  # 4th, a prime, a star
+        return text
+    return f"^{text}" if len(text) == 1 else f"^({text})"
 
 
 def rows_of(table: Element, names: Sequence[str]) -> Iterator[Element]:

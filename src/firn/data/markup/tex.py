@@ -37,6 +37,11 @@ _DEFINITIONS = {
 }  # fmt: skip
 _DOCUMENT_DEFINITIONS = {"\\NewDocumentCommand", "\\RenewDocumentCommand", "\\DeclareDocumentCommand"}
 _ENVIRONMENTS = {"\\newenvironment", "\\renewenvironment", "\\newenvironment*", "\\renewenvironment*"}
+_BOOLEANS = {
+    "\\newboolean", "\\provideboolean", "\\setboolean", "\\newtoggle", "\\providetoggle", "\\settoggle",
+    "\\toggletrue", "\\togglefalse", "\\newbool", "\\providebool", "\\setbool", "\\booltrue", "\\boolfalse",
+}  # fmt: skip
+_EQUAL = re.compile(r"\{([^{}\\]*+)\}\{([^{}\\]*+)\}")
 _INCLUDES = {"\\input", "\\include", "\\subfile", "\\subfileinclude", "\\InputIfFileExists", "\\@input"}
 _CONDITIONS = re.compile(
     r"\\if(?:x|num|dim|cat|odd|vmode|hmode|mmode|inner|void|hbox|vbox|eof|case|defined|csname|pdf|true|false|@\w+"
@@ -57,20 +62,24 @@ class Expander:
         self.macros: dict[str, Macro] = {}
         self.theorems: dict[str, str] = {}  # environment -> what it is called
         self.packages: list[str] = []
-        self.missing: list[str] = []  # files that are included and not there
+        self.missing: list[str] = []  # files that are included and not there, or within themselves
         self._environments: dict[str, tuple[Macro, list[str]]] = {}
         self._switches = {"\\iftrue": True, "\\iffalse": False, "\\iffirn": False}
+        self._booleans: dict[str, bool] = {}
         self._waiting: list[str] = []  # tokens still to be read, the next one last
         self._out: list[str] = []
         self._spent = 0
         self._included = 0
-        self._reading: list[str] = []
+        self._reading: list[tuple[str, int]] = []  # files that are open, and how many tokens wait behind each
 
     def expand(self, main: str) -> list[str]:
         """The tokens of the file of that name, to its end. Raises MarkupError where expansion goes beyond a limit."""
         self._folder = posixpath.dirname(main)
+        self._reading.append((main, 0))
         self._put_back(lex(self._files[main]))
         while self._waiting:
+            while len(self._waiting) <= self._reading[-1][1]:
+                self._reading.pop()
             token = self._waiting.pop()
             if token[0] == "\\":
                 self._control(token)
@@ -93,7 +102,7 @@ class Expander:
             self._end()
         elif token in _DEFINITIONS:
             self._new_command(token)
-        elif token in ("\\def", "\\gdef", "\\edef", "\\xdef"):
+        elif token in ("\\def", "\\gdef", "\\edef", "\\xdef", "\\define", "\\redefine"):
             self._def()
         elif token == "\\let":
             self._let()
@@ -118,6 +127,11 @@ class Expander:
             self._packages()
         elif token in self._switches or (_CONDITIONS.fullmatch(token) and token not in ("\\iff", "\\if@")):
             self._condition(token)
+        elif token in _BOOLEANS:
+            self._boolean(token)
+        elif token in ("\\ifthenelse", "\\iftoggle", "\\ifbool"):
+            holds, then, otherwise = self._holds(self._argument()), self._argument(), self._argument()
+            self._put_back(then if holds else otherwise)
         elif token in ("\\else", "\\fi"):
             if token == "\\else":
                 self._skip_branch(else_too=False)
@@ -320,6 +334,9 @@ class Expander:
             self._out += ["\\begin", "{", *([name] if name else []), "}"]
 
     def _end(self) -> None:
+        if self._peek() != "{":  # plain TeX: of the document
+            self._out.append("\\bye")
+            return
         name = self._plain()
         if name in self._environments:
             self._put_back(self._environments[name][1])
@@ -342,6 +359,30 @@ class Expander:
         """Take one branch. Conditions that only TeX can judge count as false."""
         if not self._switches.get(token, False):
             self._skip_branch(else_too=True)
+
+    def _boolean(self, token: str) -> None:
+        """A condition of ifthen or etoolbox is named, or set."""
+        name = self._plain()
+        if token.endswith(("true", "false")):
+            self._booleans[name] = token.endswith("true")
+        elif token.startswith("\\set"):
+            self._booleans[name] = self._plain() == "true"
+        else:
+            self._booleans.setdefault(name, False)
+
+    def _holds(self, condition: list[str]) -> bool:
+        """Whether a condition holds: a name, `\\boolean{name}`, `\\equal{text}{text}`. All others count as false."""
+        words = [token for token in condition if token != " "]
+        negated = words[:1] in (["\\NOT"], ["\\not"])
+        words = words[negated:]
+        if words[:1] == ["\\equal"]:
+            values = (self.macros.get(word, Macro([word])) for word in words[1:])
+            said = "".join("".join(value.body if not value.parameters else ["\\"]) for value in values)
+            found = _EQUAL.fullmatch(said)
+            return found is not None and (found[1] == found[2]) != negated
+        name = "".join(word for word in words if word not in ("{", "}", "\\boolean"))
+        known = self._booleans.get(name, self._switches.get(f"\\if{name}"))
+        return known is not None and known != negated
 
     def _skip_branch(self, else_too: bool) -> None:
         """Pass over tokens to the `\\fi` of this condition, or to its `\\else` where that is the branch to take."""
@@ -371,13 +412,14 @@ class Expander:
 
     def _read(self, name: str) -> None:
         found = self._found(name, f"{name}.tex")
-        if found is None:
+        if found is None or any(found == file for file, _ in self._reading):  # not there, or within itself
             if name and len(self.missing) < 100:
                 self.missing.append(name.removeprefix("./"))
             return
         self._included += 1
         if self._included > MAX_INCLUDES:
             raise MarkupError(f"files are included more than {MAX_INCLUDES} times")
+        self._reading.append((found, len(self._waiting)))
         self._put_back(lex(self._files[found]))
 
     def _found(self, *names: str) -> str | None:

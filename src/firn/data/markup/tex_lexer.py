@@ -15,7 +15,9 @@ VERBATIMS = ("verbatim", "lstlisting", "minted", "Verbatim", "alltt", "spverbati
 
 _LEXEME = re.compile(
     r"\\begin\s*\{(?P<environment>" + "|".join(VERBATIMS) + r")(?P<star>\*?)\}"
-    r"|\\(?:verb|lstinline)(?![a-zA-Z])\*?(?:\[[^\]\n]*\])?(?P<bar>[^\sa-zA-Z*])(?P<verb>[^\n]*?)(?P=bar)"
+    r"|\\(?:(?:verb|lstinline)(?![a-zA-Z])\*?(?:\[[^\]\n]*\])?|mintinline(?:\[[^\]\n]*\])?\{[^{}\n]*\})"
+    r"(?:(?<!\\verb)\{(?P<code>(?:[^{}\n]++|\{(?:[^{}\n]++|\{[^{}\n]*+\})*+\})*+)\}"
+    r"|(?P<bar>[^\sa-zA-Z*])(?P<verb>[^\n]*?)(?P=bar))"
     r"|(?P<space>[ \t\n]*\n[ \t]*\n\s*)|%[^\n]*(?:\n[ \t]*(?!\s*\n))?"
     r"|(?P<control>\\(?:[a-zA-Z]+\*?|[^a-zA-Z]))"
     r"|(?P<white>[ \t\n]+)|(?P<other>\$\$?|[{}&#^_~\[\]])|(?P<run>[^\\{}$&#^_~%\s\[\]]+)"
@@ -45,8 +47,8 @@ def lex(text: str, at_is_letter: bool = False) -> list[str]:
             if found["environment"] != "comment":
                 tokens.append(f"{VERBATIM}{found['environment']}{VERBATIM}{text[at:stop]}")
             at = min(stop + len(close), end)
-        elif found["bar"]:
-            tokens.append(f"{VERBATIM}{VERBATIM}{found['verb']}")
+        elif kind in ("code", "verb"):
+            tokens.append(f"{VERBATIM}{VERBATIM}{found[kind]}")
         elif kind == "space":
             tokens.append("\\par")
         elif kind == "control":
