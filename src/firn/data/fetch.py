@@ -154,8 +154,8 @@ def _listed(source: Source) -> Iterator[Found]:
 
 def _committed(name: str, commit: str, path: str, source: CodeSource) -> Raw:
     """A file as a commit of one of the source's repositories has it."""
-    for given in source.paths:
-        found = git.repository(os.path.expanduser(given)) if "://" not in given and given != "stdlib:" else None
+    for given in (each for path in source.paths if "://" not in path for each in git.named(path)):
+        found = git.repository(given)
         if found is None or found.outside is not None or found.name != name:
             continue
         with git.opened(found, commit) as opened_, opened_.contents() as contents:
