@@ -165,6 +165,64 @@ def test_a_git_file_is_followed_within_the_folder(tmp_path: Path) -> None:
     assert [row["text"] for row in documents] == ["loose = 1\n"]
 
 
+def test_a_pattern_names_repositories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    origin, mirrors = repository(tmp_path / "origin"), tmp_path / "mirrors"
+    mirrors.mkdir()
+    for name in ("one.git", "two.git"):
+        command(tmp_path, "clone", "-q", "--bare", "--no-local", str(origin), str(mirrors / name))
+    hidden = repository(tmp_path / "hidden")
+    (mirrors / "link.git").symlink_to(hidden)
+    (tmp_path / "behind").symlink_to(tmp_path / "mirrors")
+    monkeypatch.chdir(tmp_path)
+    (mirrors / "bare").mkdir()
+    command(tmp_path, "clone", "-q", "--no-checkout", str(origin), str(mirrors / "bare" / "one"))
+    both = {"one", "two"}
+    for pattern, names in (
+        (str(mirrors / "*.git"), both), ("mirrors/*.git", both), ("mir*/t*.git", {"two"}), ("**/o*e.git", {"one"}),
+    ):  # fmt: skip
+        for revision in (None, "HEAD"):
+            documents, ledger = run(tmp_path / "store", pattern, revision=revision)
+            assert {row["group"] for row in documents} == names
+            assert all(row["published"] for row in documents)
+            links = {row["address"] for row in ledger if row["rule"] == "code.link" and "#" not in row["address"]}
+            assert links == ({"mirrors/link.git"} if "/*.git" in pattern else set())
+    assert run(tmp_path / "store", "mirrors/bare/*", revision="HEAD")[0]
+    documents, _ = run(tmp_path / "store", "mirrors/*.git")
+    source = CodeSource(paths=("mirrors/*.git",))
+    assert raw(documents[0]["address"], source).data.decode() == documents[0]["text"]
+    # Without a revision, what is no bare repository is read as it lies there.
+    (mirrors / "loose").mkdir()
+    (mirrors / "loose" / "a.py").write_text("a = 1\n")
+    documents, _ = run(tmp_path / "store", "mirrors/*")
+    assert {row["group"] for row in documents} == {"one", "two", "mirrors"}
+    assert {row["address"] for row in documents if not row["published"]} == {"mirrors/loose/a.py"}
+    assert run(tmp_path / "store", "origin*", revision="main")[0]
+
+
+def test_a_revision_is_never_passed_over(tmp_path: Path) -> None:
+    """What lies in no repository that is named has no commit, and a folder of bare ones has no files."""
+    root = repository(tmp_path / "src" / "one")
+    repository(tmp_path / "src" / "two")
+    (tmp_path / "plain").mkdir()
+    (tmp_path / "plain" / "a.py").write_text("a = 1\n")
+    for path in (tmp_path / "src", root / "lib", root / "main.py", tmp_path / "plain", root / "*.py", tmp_path / "*"):
+        with pytest.raises(InputError, match="lies in no git repository"):
+            run(tmp_path / "store", path, revision="main")
+        if path != tmp_path / "*":
+            assert run(tmp_path / "store", path)[0]
+    documents, _ = run(tmp_path / "store", tmp_path / "src" / "*", revision="main")
+    assert {row["group"] for row in documents} == {"one", "two"}
+    assert run(tmp_path / "store", root, "stdlib:", revision="main")[0]
+    (tmp_path / "mirrors").mkdir()
+    command(tmp_path, "clone", "-q", "--bare", "--no-local", str(root), "mirrors/one.git")
+    for revision, said in ((None, "bare git repositories and nothing else"), ("main", "in no git repository")):
+        with pytest.raises(InputError, match=said):
+            run(tmp_path / "store", tmp_path / "mirrors", revision=revision)
+    (tmp_path / "mirrors" / "tool.py").write_text("tool = 1\n")
+    documents, _ = run(tmp_path / "store", tmp_path / "mirrors")
+    assert [row["text"] for row in documents] == ["tool = 1\n"]
+
+
 def read_at(store: Path, root: Path, revision: str) -> str:
     """What `main.py` says at a revision, as a document and as it is fetched again."""
     documents, _ = run(store, root, revision=revision)

@@ -11,6 +11,8 @@ that lies elsewhere on the machine.
 
 from __future__ import annotations
 
+import glob
+import itertools
 import os
 import re
 import resource
@@ -72,6 +74,16 @@ class Repository:
     bare: bool = True
     outside: Path | None = None
     worktree: Path | None = None
+
+
+def named(path: str) -> list[str]:
+    """The folders and files that a local path names: itself, or what it matches as a pattern, if behind no link."""
+    path = os.path.expanduser(path)
+    if os.path.isdir(path) or not glob.has_magic(path):
+        return [path]
+    base = Path(*itertools.takewhile(lambda part: not glob.has_magic(part), Path(path).parts))
+    found = sorted(glob.glob(path, recursive=True))
+    return [each for each in found if Path(each).resolve() == base.resolve() / Path(each).relative_to(base)]
 
 
 def repository(path: str | Path) -> Repository | None:

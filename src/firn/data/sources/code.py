@@ -14,7 +14,7 @@ import os
 import re
 import sysconfig
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path, PurePosixPath
@@ -50,11 +50,12 @@ class CodeSource(CodeSettings):
 
     kind: Literal["code"] = "code"
     paths: tuple[str, ...] = Field(min_length=1)
-    """Folders, each a repository, worktree or submodule, or full of them, files or patterns; bare git repositories;
-    archives (`*.tar.gz`, `*.zip`), each a repository; tables of source files (`the-stack/*.parquet`). `stdlib:` is the
-    standard library of the Python that runs firn, without its tests."""
+    """Folders, each a repository, worktree or submodule, or full of them, files or patterns; bare git repositories or a
+    pattern for them (`mirrors/*.git`); archives (`*.tar.gz`, `*.zip`), each a repository; tables of source files
+    (`the-stack/*.parquet`). `stdlib:` is the standard library of the Python that runs firn, without its tests."""
     revision: str | None = None
-    """Branch, tag or commit that git repositories are read at. None: bare ones at HEAD, others as their files lie."""
+    """Branch, tag or commit that git repositories are read at. None: bare ones at HEAD, others as their files lie. What
+    a path names and is no repository is an error then; archives and tables are not."""
 
 
 def tasks(name: str, source: CodeSource) -> list[Task]:
@@ -62,19 +63,20 @@ def tasks(name: str, source: CodeSource) -> list[Task]:
     own = CodeSettings(**{key: getattr(source, key) for key in CodeSettings.model_fields})
     shards, loose, seen = [], list[Found](), dict[str, str]()
     for path in source.paths:
-        if (found := _git(path, source.revision)) is not None:
+        repositories = _repositories(path, source.revision)
+        for folder, found in repositories.items():
             commit = git.commit(found, source.revision or "HEAD")
             input = External(str(found.folder), found.name, commit, _packed_bytes(found.folder))
             shards.append(Task(STAGE, own, (input,), f"{name}/{found.name}", extra(name, commit=commit)))
-            _once(seen, found.name, path)
-        elif archive.is_archive(path) or path.lower().endswith(_TABLES):
+            _once(seen, found.name, folder)
+        if archive.is_archive(path) or path.lower().endswith(_TABLES):
             for file in files_of(path):
                 _once(seen, file.name, file.path)
                 form = "archive" if archive.is_archive(file.name) else "table"
                 more = extra(name, **{form: file.name})
                 shards.append(Task(STAGE, own, (file.external(),), f"{name}/{file.name}", more))
         else:
-            loose += [file for file in _files_of(path) if "/__pycache__/" not in file.name]
+            loose += _beside(path, repositories, source.revision)
     return [*_loose(name, unique(loose), own), *shards]
 
 
@@ -83,17 +85,52 @@ def _once(seen: dict[str, str], name: str, path: str) -> None:
         raise InputError(f"has the same name as {seen[name]}: {name}", where=path, mend="make two sources of them")
 
 
-def _git(path: str, revision: str | None) -> git.Repository | None:
-    """The git repository that a path names, if its objects are to be read and not the files beside them. Raises
-    InputError."""
+def _repositories(path: str, revision: str | None) -> dict[str, git.Repository]:
+    """The git repositories that a path names, if their objects are to be read and not the files beside them, by their
+    folders. Raises InputError."""
     if path == STDLIB or not Files(path).is_local:
-        return None
-    folder = os.path.expanduser(path)
-    found = git.repository(folder)
-    if found is None and revision is not None and os.path.lexists(os.path.join(folder, ".git")):
-        mend = "name the repository that it belongs to, or take the files as they lie, without `revision`"
-        raise InputError("its `.git` names no repository", where=path, key="revision", mend=mend)
-    return found if found and (revision is not None or found.bare) else None
+        return {}
+    repositories = {folder: git.repository(folder) for folder in git.named(path)}
+    for folder, found in repositories.items():
+        if found is None and revision is not None and os.path.lexists(os.path.join(folder, ".git")):
+            mend = "name the repository that it belongs to, or take the files as they lie, without `revision`"
+            raise InputError("its `.git` names no repository", where=folder, key="revision", mend=mend)
+    return {folder: found for folder, found in repositories.items() if found and (revision is not None or found.bare)}
+
+
+def _beside(path: str, repositories: Collection[str], revision: str | None) -> list[Found]:
+    """The files of a path that lie in none of these folders. Raises InputError where they cannot be what is meant."""
+    folders = set(map(os.path.abspath, repositories))
+    if os.path.abspath(os.path.expanduser(path)) in folders:
+        return []
+    try:
+        found = [file for file in _files_of(path) if folders.isdisjoint(_above(file))]
+    except InputError:
+        if not repositories:
+            raise
+        return []  # no files lie beside what is in the repositories
+    loose = next((file.path for file in found if not file.link), None)
+    if revision is not None and loose and path != STDLIB:
+        mend = (
+            "name repositories themselves (`src/*` for those in `src`), and what is none in a source without `revision`"
+        )
+        raise InputError("lies in no git repository that a path names", where=loose, key="revision", mend=mend)
+    if found and all(any(map(_is_bare, _above(file))) for file in found):
+        mend = "name the repositories themselves, by a pattern as `mirrors/*.git`"
+        raise InputError("holds bare git repositories and nothing else", where=path, mend=mend)
+    return [file for file in found if "/__pycache__/" not in file.name]
+
+
+def _above(file: Found) -> Iterator[str]:
+    """The folders from the one that the path names, or its pattern begins with, down to the file."""
+    if Files(file.path).is_local:
+        parts = os.path.relpath(file.path, file.root).split(os.sep)
+        yield from (os.path.abspath(os.path.join(file.root, *parts[:depth])) for depth in range(len(parts)))
+
+
+@cache
+def _is_bare(folder: str) -> bool:
+    return os.path.isfile(os.path.join(folder, "HEAD")) and os.path.isdir(os.path.join(folder, "objects"))
 
 
 def _packed_bytes(folder: Path) -> int:
