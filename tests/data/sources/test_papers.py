@@ -218,12 +218,16 @@ def test_a_supplement_stays_with_its_paper(tmp_path: Path) -> None:
 def test_a_gzip_file_that_is_no_latex_is_no_paper(tmp_path: Path) -> None:
     root = tmp_path / "papers"
     root.mkdir()
-    for name, data in {"ps": b"%!PS-Adobe-2.0", "html": b"<!DOCTYPE html>\n<html>", "elf": b"\x7fELF\0\0"}.items():
+    others = {"ps": b"%!PS-Adobe-2.0", "html": b"<!DOCTYPE html>\n<html>", "elf": b"\x7fELF\0\0"}
+    others["2101.00009"] = b"%auto-ignore\nThis paper has been withdrawn.\n"
+    for name, data in others.items():
         (root / f"{name}.gz").write_bytes(gzip.compress(data))
     (root / "twice.gz").write_bytes(gzip.compress(tarred({"main.tex": paper("T", "tau").encode()})))
     documents, ledger = run(tmp_path / "store", root)
     assert [(row["address"], row["text"]) for row in documents] == [("twice.gz", "# T\n\ntau")]
-    assert {row["address"] for row in ledger if row["rule"] == "papers.not_a_paper"} == {"ps.gz", "html.gz", "elf.gz"}
+    assert {row["address"] for row in ledger if row["rule"] == "papers.not_a_paper"} == {
+        f"{name}.gz" for name in others
+    }
 
 
 def test_sparse_members_are_refused(tmp_path: Path) -> None:
