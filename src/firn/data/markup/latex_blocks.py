@@ -12,6 +12,10 @@ from firn.data.markup.tex_lexer import VERBATIM
 
 _ROWS = re.compile(r"\\\\|\\tabularnewline|\\cr")
 
+_SPAN = re.compile(r"\{? ?([0-9]{1,2})")
+# Empty cells that spans may add to a paper's tables.
+_MAX_SPANNED = 100_000
+
 
 class BlockReader(FormulaReader):
     """Reads environments that are written as one block."""
@@ -19,6 +23,7 @@ class BlockReader(FormulaReader):
     def __init__(self, include: Include) -> None:
         super().__init__()
         self._include = include
+        self._spanned = 0  # empty cells so far
         self._labelled = ("Section", "")  # what a label that comes next is put on
 
     def _list(self, name: str) -> None:
@@ -77,11 +82,28 @@ class BlockReader(FormulaReader):
             elif token not in ("\\hline", "\\toprule", "\\midrule", "\\bottomrule", "\\endhead", "\\endfirsthead"):
                 rows[-1][-1].append(token)
         if self._include.tables:
-            cells = [[self.inline(cell) for cell in row] for row in rows]
+            cells = [[text for cell in row for text in self._cell(cell)] for row in rows]
             cells = [row for row in cells if any(row)]
             width = max(map(len, cells), default=0)
+            for row in cells[:1]:
+                row += self._empty(width - len(row))
             text = cells[0][0] if width == 1 and len(cells) == 1 else table(cells)
             self._add(text)
+
+    def _cell(self, tokens: list[str]) -> list[str]:
+        """What a cell holds, and empty cells beside one that spans several columns."""
+        span = 1
+        if "\\multicolumn" in tokens:
+            at = tokens.index("\\multicolumn") + 1
+            found = _SPAN.match("".join(tokens[at : at + 3]))
+            span = int(found[1]) if found else 1
+        return [self.inline(tokens), *self._empty(span - 1)]
+
+    def _empty(self, count: int) -> list[str]:
+        """Empty cells, as many as may be."""
+        count = max(0, min(count, _MAX_SPANNED - self._spanned))
+        self._spanned += count
+        return [""] * count
 
     def verbatim(self, token: str) -> None:
         name, _, text = token[1:].partition(VERBATIM)
