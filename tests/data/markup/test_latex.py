@@ -210,6 +210,7 @@ def test_the_main_file_is_found() -> None:
     assert latex.main_file({"x.sty": ""}) is None
     withdrawn = "%auto-ignore\nThis paper has been withdrawn."
     assert latex.main_files({"x.tex": withdrawn}) == []
+    assert latex.main_files({"x.tex": f"{withdrawn}\\begin{{document}}x\\end{{document}}"}) == ["x.tex"]
     assert latex.main_files({"a.tex": withdrawn, "b.tex": "\\input{a} text"}) == ["b.tex"]
 
 

@@ -39,7 +39,7 @@ from firn.data.markup.work import Block, Work
 # The first line of a document, but for pictures and parts that are documents only to be set alone.
 _DOCUMENT = re.compile(r"^[^%\n]*\\document(?:class|style)\s*(?:\[[^\]]*\])?\s*\{(?!standalone|subfiles)", re.MULTILINE)
 # What arXiv has authors write at the head of a file that is no document by itself.
-_IGNORED = re.compile(r"\s*%\s*auto-ignore", re.IGNORECASE)
+_IGNORED = re.compile(r"\s*%\s*auto-ignore(?!.*\\begin\{document\})", re.IGNORECASE | re.DOTALL)
 _REFERENCE = re.compile("\x01([^\x01]*)\x01")
 _LENGTH = re.compile(
     r"\s*=?\s*[-+]?[\d.]*\s*(?:true)?(?:pt|cm|mm|in|em|ex|bp|pc|dd|sp|mu)?"
