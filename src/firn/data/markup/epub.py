@@ -19,7 +19,7 @@ from firn.data.markup.work import Block, MarkupError, Work, date, one_line
 from firn.data.markup.xml import MAX_NODES, Element, parse
 
 MAX_FILE = 32 << 20  # bytes of one file of the book, unpacked
-MAX_TOTAL = 128 << 20  # of all that are read
+MAX_TOTAL = 64 << 20  # of all that are read
 MAX_RATIO = 200  # unpacked to packed, of a file of more than a megabyte
 MAX_FILES = 20_000
 MAX_DIRECTORY = 8 << 20  # bytes of the archive's directory, which is held whole

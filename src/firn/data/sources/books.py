@@ -61,7 +61,7 @@ _NO_CHAPTER = re.compile(
 _BOILERPLATE = re.compile(r"\\newenvironment\{PGtext\}.{0,200}?\\end\{alltt\}\}", re.DOTALL)
 _EDITION = re.compile(r"(?:^|/)(\d{1,6})-t/\1-t\.tex$")
 _HEADER = 20_000  # characters
-#: Text of one book that is many files, in bytes.
+#: Text of one book, in bytes.
 MAX_BOOK = 64 << 20
 
 
@@ -312,7 +312,8 @@ def _read(rows: Rows, book: Book, data: Mapping[str, bytes], container: str, set
             mark = "#" if whole == container.rstrip("#") else mark
             if not rows.enter(f"{whole}{mark}{chapter.place or f'part={number}'}"):
                 continue
-        id = document_id(address, number, payload)
+        # The first chapter's id stands for the whole payload, so that a large book is hashed once.
+        id = document_id(address, number, parent) if number else parent
         if chapter.error:
             rows.fail(chapter.error, id=id)
         else:
@@ -379,6 +380,8 @@ def _parsed(book: Book, data: Mapping[str, bytes], settings: BooksSettings) -> C
         return _chapters(*epub.read(content))
     if book.kind == "pdf":
         raise MarkupError("not a PDF")
+    if len(content) > MAX_BOOK:
+        raise MarkupError(f"a text of {len(content)} bytes, over the limit of {MAX_BOOK}")
     text = charset.decode(content, html=book.kind == "html").text
     if book.kind == "html":
         root = xhtml.tree(content, text)
