@@ -119,7 +119,7 @@ def test_records_around_damage_are_fetched_again(tmp_path: Path, form: str) -> N
         frames = [pack(whole[at : at + 700]) for at in range(0, len(whole), 700)]
     hurt = len(frames) // 2
     begin = len(head) + sum(map(len, frames[:hurt]))
-    frames[hurt] = frames[hurt][:-10] + bytes(10)
+    frames[hurt] = frames[hurt][:-20] + bytes(20)
     (tmp_path / "c.warc.zst").write_bytes(head + b"".join(frames))
     source = WarcSource(paths=(str(tmp_path / "c.warc.zst"),))
     engine = LocalEngine(Store(tmp_path / "store"), workers=1)
@@ -135,6 +135,22 @@ def test_records_around_damage_are_fetched_again(tmp_path: Path, form: str) -> N
         fetched = raw(address, source).data
         assert ("#record=" in address) == (form == "whole")
         assert fetched == expected or (form == "whole" and fetched.endswith(expected.split(b"\r\n\r\n", 1)[1][:-4]))
+
+
+def test_records_are_whole_whose_bz2_streams_are_damaged_where_they_have_no_content(tmp_path: Path) -> None:
+    plain = [response(name) for name in ("one", "two", "three", "four", "five")]
+    frames = [bytearray(bz2.compress(each)) for each in plain]
+    for number, place in ((0, 1), (1, 3), (2, -9), (3, -3), (4, -8)):  # headers, ends, and a check sum
+        frames[number][place] ^= 4
+    (tmp_path / "c.warc.bz2").write_bytes(b"".join(frames))
+    source = WarcSource(paths=(str(tmp_path / "c.warc.bz2"),))
+    found = documents(source, tmp_path)
+    assert len(found) == len(plain)
+    for address, expected in zip(found, plain, strict=True):
+        fetched = raw(address, source).data
+        assert fetched == expected or (
+            "#record=" in address and fetched.endswith(expected.split(b"\r\n\r\n", 1)[1][:-4])
+        )
 
 
 def test_a_range_is_all_that_is_read_of_a_remote_file() -> None:

@@ -47,7 +47,7 @@ from firn.data.sources.crawls import Archive
 from firn.data.sources.listing import Found, below, files_of
 from firn.data.warc import records
 from firn.data.wikitext.dump import utf8
-from firn.data.wikitext.packed import Cut, unpack
+from firn.data.wikitext.packed import Cut, damaged_kind, unpack
 
 #: Files of one record, and their bytes, that are fetched at most.
 MAX_FILES, MAX_BYTES = 2_000, 128 << 20
@@ -58,6 +58,7 @@ _COMMITTED = re.compile(r"(.{1,1000})#commit=([0-9a-f]{40}|[0-9a-f]{64}),path=(.
 _NUMBERED = re.compile(r"(record|line|row)=(\d{1,18})(?:-\d{1,18})?")
 _PART = re.compile(r"#part=\d{1,18}$")
 _WACZ = re.compile(r"(archive/.+),((?:bytes|record)=\d{1,18}(?:-\d{0,18})?)")
+_WARC = re.compile(rb"WARC/\d")
 _ZIPPED = (".epub", ".zip")
 _WARC_TYPES = {"response", "resource", "conversion", "revisit"}
 
@@ -220,11 +221,12 @@ def _range(stream: BinaryIO, start: int, last: int, limit: int) -> bytes | None:
     data = stream.read(min(most, last + 1 - start) if last >= 0 else most)
     if data.startswith(b"\x1f\x8b"):
         return zlib.decompressobj(31).decompress(data, most)
-    if kind_of(data) is None:
+    # Only the first frame of a file may have no header that is whole.
+    if kind_of(data) is None and not (start == 0 and damaged_kind(data, _WARC)):
         return data or None
     stream.seek(0)
     out = bytearray()
-    for piece in unpack(io.BytesIO(dictionary(stream) + data)):
+    for piece in unpack(io.BytesIO(dictionary(stream) + data), search=True):
         if isinstance(piece, Cut):
             raise Damaged(piece.reason)
         out += piece.data

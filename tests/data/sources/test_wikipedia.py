@@ -18,6 +18,7 @@ import pytest
 from firn.core.engine import LocalEngine
 from firn.core.hashing import document_id
 from firn.core.store import Manifest, Store
+from firn.data.fetch import raw
 from firn.data.sources import wikipedia
 from firn.data.sources.wikipedia import WikipediaSource
 
@@ -111,6 +112,29 @@ def test_a_dump_that_breaks_off_gives_its_whole_pages_and_one_failed_row(tmp_pat
     assert ledger[2]["url"] == "https://fr.wikipedia.org/wiki/C"
     assert "breaks off" in ledger[2]["error"]
     assert manifest.counts["failed"] == 1
+
+
+@pytest.mark.parametrize("place", [2, 100, 150_000, -100, -8])
+def test_a_damaged_dump_of_one_stream_gives_the_pages_before_and_behind(tmp_path: Path, place: int) -> None:
+    """Blocks of 100 kB, and pages of 13 kB; each page is fetched again by its address. place: of the damage."""
+    words = [hashlib.sha256(str(number).encode()).hexdigest() for number in range(10_000)]
+    pages = [page(number, f"T{number}", " ".join(words[number * 200 : number * 200 + 200])) for number in range(50)]
+    packed = bytearray(bz2.compress((HEAD + "".join(pages) + "</mediawiki>").encode(), 1))
+    packed[place] ^= 8
+    (tmp_path / "d.xml.bz2").write_bytes(packed)
+    source = WikipediaSource(paths=(str(tmp_path / "d.xml.bz2"),))
+    manifest, documents, ledger = run(source, tmp_path)
+    kept = [json.loads(document["meta"])["page"] for document in documents]
+    lost = sorted(set(range(50)) - set(kept))
+    assert kept == sorted(set(kept))
+    assert len(lost) < 10
+    assert lost == list(range(lost[0], lost[-1] + 1)) if lost else place in (2, -8)
+    assert manifest.counts["failed"] == bool(lost)
+    assert all("bz2 stream at bytes" in row["error"] for row in ledger if row["verdict"] == "failed")
+    for document, number in zip(documents, kept, strict=True):
+        assert document["text"] == f"T{number}\n\n" + " ".join(words[number * 200 : number * 200 + 200])
+        again = raw(document["address"], source).data.decode()
+        assert again.strip() == pages[number].strip()
 
 
 @pytest.mark.parametrize("cut", ["pages", "anywhere"])

@@ -2,6 +2,7 @@
 
 A multistream dump is many bz2 streams one after the other; each can be unpacked without those before it. A damaged one
 is given up, and reading goes on at the next; likewise in files of many xz streams, gzip members, zstd or lz4 frames.
+Of a bz2 stream only the blocks are given up that are damaged.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 
+from firn.data.bz2_blocks import Lost, Streams
 from firn.data.frames import KINDS, PIECE, BadFrame, Kind, Readable, Tape, kind_of
 
 #: Frames that cannot be unpacked, and what only looks like one behind a damaged one, after which a file is given up.
 MAX_DAMAGED = 1000
-_BZ2 = next(kind.pattern for kind in KINDS if kind.name == "bz2 stream")
+_BZ2 = next(kind for kind in KINDS if kind.name == "bz2 stream")
 # Bytes in which the next stream of a dump begins: its streams are of 100 pages, or 900 kB.
 _WINDOW = 16 << 20
 _MAGIC = 10  # bytes that the pattern looks at
@@ -82,7 +84,7 @@ def _next_begin(stream: BinaryIO, place: int) -> int | None:
     skipped, rest = 0, b""
     while skipped < _WINDOW and (data := stream.read(PIECE)):
         rest += data
-        if match := _BZ2.search(rest):
+        if match := _BZ2.pattern.search(rest):
             return place + skipped + match.start()
         cut = max(0, len(rest) - _MAGIC)
         skipped, rest = skipped + cut, rest[cut:]
@@ -100,7 +102,7 @@ def unpack(stream: Readable, search: bool = False) -> Iterator[Piece | Cut]:
     if kind is None and search:
         kind = damaged_kind(tape.peek(HEAD))
     if kind is not None:
-        yield from _frames(tape, kind)
+        yield from _streams(tape) if kind is _BZ2 else _frames(tape, kind)
         return
     while data := tape.read(PIECE):
         tape.keep()
@@ -109,7 +111,7 @@ def unpack(stream: Readable, search: bool = False) -> Iterator[Piece | Cut]:
 
 def damaged_kind(head: bytes, holds: re.Pattern[bytes] | None = None) -> Kind | None:
     """How a file is compressed that begins so, where its first bytes are no known ones, but a frame follows that can be
-    read. holds: what is in its first MiB."""
+    read, or a block of bz2. holds: what is in its first MiB."""
     first: tuple[int, Kind] | None = None
     for kind in KINDS:
         for tries, found in enumerate(re.finditer(kind.pattern, head[:HEAD])):
@@ -118,7 +120,10 @@ def damaged_kind(head: bytes, holds: re.Pattern[bytes] | None = None) -> Kind | 
             if _is_frame(head[found.start() :], kind, holds):
                 first = found.start(), kind
                 break
-    return first[1] if first else None
+    if first is None:
+        blocks = (found for found in _streams(Tape(io.BytesIO(head[:HEAD]))) if isinstance(found, Piece))
+        return _BZ2 if (block := next(blocks, None)) and (holds is None or holds.search(block.data)) else None
+    return first[1]
 
 
 def _is_frame(head: bytes, kind: Kind, holds: re.Pattern[bytes] | None) -> bool:
@@ -129,6 +134,19 @@ def _is_frame(head: bytes, kind: Kind, holds: re.Pattern[bytes] | None) -> bool:
     except BadFrame:
         # A block of bz2 gives nothing before its end.
         return kind.sure and not tape.peek(1)
+
+
+def _streams(tape: Tape) -> Iterator[Piece | Cut]:
+    """The bz2 streams of a file, and the whole blocks of damaged ones."""
+    streams = Streams(tape, MAX_DAMAGED)
+    while not streams.given_up and _is_more(tape, _BZ2):
+        for found in streams.next():
+            if isinstance(found, Lost):
+                yield Cut(found.reason, _BZ2, found.begin, found.end, False)
+            else:
+                yield Piece(*found)
+    if lost := streams.lost:
+        yield Cut(lost.reason, _BZ2, lost.begin, max(tape.at, lost.begin + 1), True)
 
 
 def _frames(tape: Tape, kind: Kind) -> Iterator[Piece | Cut]:
