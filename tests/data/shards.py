@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from firn.core.hashing import document_id, fingerprint
+from firn.core.progress import Progress
 from firn.core.schema import DOCUMENT
 from firn.core.stage import Task, execute
 from firn.core.store import Manifest, Store
@@ -20,6 +21,7 @@ class Inline:
     def __init__(self, store: Store):
         self.store = store
         self.made: list[str] = []
+        self.progress = Progress("quiet")
 
     def run(self, tasks: Sequence[Task]) -> list[Manifest]:
         manifests = []

@@ -80,10 +80,13 @@ def test_a_link_in_a_folder_is_a_row_and_leads_nowhere(tmp_path: Path) -> None:
     (folder / "a.warc.gz").write_bytes(members(record("one", http(page("Fine.")))))
     (folder / "b.warc.gz").symlink_to(outside)
     (folder / "c.warc.gz").symlink_to(tmp_path / "nowhere")
+    (folder / "README.md").write_text("# A crawl\n\nOf some pages.\n")
     source, engine = WarcSource(paths=(str(folder),)), Inline(Store(tmp_path / "store"))
     manifests = engine.run(read.tasks("web", source, ExtractSettings(), engine))  # type: ignore[arg-type]
     ledger = [row for m in manifests for row in table(engine.store, m, "ledger").to_pylist()]
+    assert "by a pattern: crawl/*.warc.gz" in ledger[0]["error"]
     assert [(row["address"].partition("#")[0], row["verdict"], row["rule"]) for row in ledger] == [
+        ("README.md", "failed", None),
         ("a.warc.gz", "kept", None),
         ("b.warc.gz", "removed", "warc.link"),
         ("c.warc.gz", "removed", "warc.link"),

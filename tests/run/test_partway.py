@@ -15,12 +15,14 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 import zstandard
+from rich.console import Console
 
 from firn.core.errors import InputError, StoreError
+from firn.core.progress import Making
 from firn.core.store import Store
 from firn.run.accounts import TOKENS_PER_WORD
 from firn.run.cleaning import clean
-from firn.run.collecting import collect
+from firn.run.collecting import Display, collect, dry_run
 from firn.run.examples import _around
 from firn.run.folder import RunFolder
 from firn.run.recipe import load
@@ -60,6 +62,80 @@ def test_errors_are_told_by_kind(raw: Path, tmp_path: Path) -> None:
     assert (tally.records, tally.documents) == (4, 1)
     assert sorted(tally.errors.values()) == [1, 2]
     assert any("no text under the key" in kind for kind in tally.errors)
+
+
+def test_what_was_read_is_told_as_json(tmp_path: Path) -> None:
+    mixed = tmp_path / "mixed"
+    mixed.mkdir()
+    (mixed / "a.jsonl").write_text('{"text": "fine"}\n{"words": 3}\n{"text": " "}\n')
+    (mixed / "b.pdf").write_bytes(b"%PDF")
+    recipe = tmp_path / "mixed.yaml"
+    recipe.write_text(f"sources: {{mine: {{kind: files, paths: ['{mixed}']}}}}\n")
+    found = collect(load(recipe), tmp_path / "runs", mode="quiet", workers=1)
+    told = json.loads(json.dumps(found.to_json()))["sources"][0]
+    assert told["gone"] == {"files.no_text": 1, "files.unknown": 1}
+    assert told["errors"] == {"line N: no text under the key 'text'": 1}
+    assert (told["records"], told["documents"], told["made"]) == (4, 1, 1)
+
+
+def test_a_dry_run_says_what_would_be_read_and_reads_nothing(raw: Path, tmp_path: Path) -> None:
+    recipe = load(raw / "tiny.yaml")
+    web, code = dry_run(recipe, tmp_path)
+    files = list((raw / "raw").glob("crawl-*"))
+    assert (web.source, web.files, web.shards, web.cached) == ("web", len(files), 2, 0)
+    assert web.bytes == sum(file.stat().st_size for file in files)
+    assert not list(tmp_path.iterdir())
+    collect(recipe, tmp_path, mode="quiet")
+    again = dry_run(recipe, tmp_path)
+    assert [(each.shards, each.cached) for each in again] == [(each.shards, each.shards) for each in (web, code)]
+
+
+def test_the_table_counts_what_is_under_way_and_what_was_there(raw: Path, tmp_path: Path) -> None:
+    recipe = load(raw / "tiny.yaml")
+    collect(recipe, tmp_path, mode="quiet")
+    manifests = [m for m in Store(tmp_path / "store").manifests() if m.label.startswith("web/")]
+    first, second = manifests
+
+    def cells(display: Display) -> list[str]:
+        console = Console(width=200)
+        with console.capture() as capture:
+            console.print(display.table())
+        return capture.get().split("\n")[1].split()
+
+    display = Display(Store(tmp_path / "store"), "quiet")
+    display.there([first])
+    records = first.counts["in"]
+    assert cells(display)[:5] == ["web", "1", "(1", "cached)", str(records)]
+    display.making([Making("web/other", 7, 5, 1000, 2.0)])
+    line = cells(display)
+    assert line[:6] == ["web", "1", "(1", "cached)", str(records + 7), str(first.counts["out"] + 5)]
+    # A worker's own seconds, whatever the clock says.
+    assert f"{(records + 7) / (first.observed['seconds'] + 2):,.0f}" in line
+    display.making([])
+    display.shard(second)
+    assert cells(display)[:4] == ["web", "2", "(1", "cached)"]
+    broken = tmp_path / "broken.jsonl"
+    broken.write_text('{"text": \n')
+    (tmp_path / "broken.yaml").write_text(f"sources: {{web: {{kind: files, paths: ['{broken}']}}}}\n")
+    collect(load(tmp_path / "broken.yaml"), tmp_path, mode="quiet", workers=1)
+    [failed] = [m for m in Store(tmp_path / "store").manifests() if m.counts["failed"]]
+    display.shard(failed)
+    assert "no JSON" in " ".join(cells(display)), "kinds of errors are told while it reads"
+
+
+def test_a_script_that_starts_workers_without_a_guard_is_told_so(raw: Path, tmp_path: Path) -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "collecting.md").read_text()
+    script = guide.partition("```python\n")[2].partition("```")[0]
+    script = script.replace("recipes/quickstart.yaml", str(raw / "tiny.yaml"))
+    guard = 'if __name__ == "__main__":'
+    assert guard in script
+    for name, text in (("good.py", script), ("bad.py", script.replace(guard, "if True:"))):
+        own = tmp_path / name.partition(".")[0]
+        own.mkdir()
+        (own / name).write_text(text)
+        done = subprocess.run([sys.executable, name], cwd=own, capture_output=True, text=True, check=False)
+        assert (done.returncode == 0) == (name == "good.py"), done.stderr
+    assert 'put what calls firn below `if __name__ == "__main__":`' in done.stderr
 
 
 def test_a_sample_is_seeded_spread_over_sources_and_shards_and_redacted(raw: Path) -> None:
@@ -160,7 +236,7 @@ def test_what_does_not_fit_on_the_disk_is_refused_before_anything_is_read(
     recipe, runs = load(make(tmp_path)), tmp_path / "runs"
     with monkeypatch.context() as full:
         full.setattr("firn.core.disk.free_bytes", lambda store: 1000)
-        with pytest.raises(StoreError, match=r"the disk has 0\.0 GB left"):
+        with pytest.raises(StoreError, match=r"the disk has 1 kB left"):
             verb(recipe, runs, mode="quiet")
     assert RunFolder.open("tiny", runs).state["status"] == "failed"
     assert not list((runs / "store").rglob("*.parquet"))

@@ -158,7 +158,7 @@ def test_a_run_that_does_not_fit_is_refused_before_it_begins(
     tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("firn.core.disk.free_bytes", lambda store: 1000)
-    with pytest.raises(StoreError, match=r"needs about .* GB and the disk has 0\.0 GB left"):
+    with pytest.raises(StoreError, match=r"needs about .* and the disk has .* left"):
         pipeline.run(recipe(tiny), tmp_path / "runs", mode="quiet")
     assert not (tmp_path / "runs" / "store").exists()
 

@@ -110,6 +110,7 @@ MISTAKES = [
     (GOOD + "steps: 3\n", "recipe.yaml:13", "steps", "did you mean 'train.steps'"),
     (GOOD.replace("a.warc.gz]", "a]\n    suffix: x"), "recipe.yaml:5", "sources.web.suffix", "leave it out"),
     (GOOD.replace("[src]", "5"), "recipe.yaml:9", "sources.code.paths", None),
+    (GOOD.replace("[src]", "src/a"), "recipe.yaml:9", "sources.code.paths", "write `[src/a]`"),
     (GOOD.replace("[src]", "[1]"), "recipe.yaml:9", "sources.code.paths.0", None),
     (GOOD.replace("kind: warc", "kind: wrac"), "recipe.yaml:2", "sources.web.kind", "did you mean 'warc'"),
     (GOOD.replace("    kind: warc\n", ""), "recipe.yaml:2", "sources.web", "warc, code"),

@@ -24,6 +24,7 @@ def collect(
     sample: Annotated[int, typer.Option(min=0, help="Documents to show, as the next stage will see them.")] = 0,
     seed: Annotated[int, typer.Option(help="The same seed shows the same documents.")] = 0,
     characters: Characters = 600,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be read.")] = False,
     runs: Runs = RUNS,
     workers: Workers = None,
     quiet: Quiet = False,
@@ -36,10 +37,17 @@ def collect(
     Example: firn collect recipes/quickstart.yaml --sample 20
     """
     from firn.cli import show_data
-    from firn.run.collecting import collect as collect_recipe
+    from firn.run import collecting
 
+    if dry_run:
+        sources = collecting.dry_run(_recipe(recipe, overrides), runs)
+        if as_json:
+            _json_line({"event": "dry-run", "sources": [source.to_json() for source in sources]})
+        else:
+            show_data.to_read(sources)
+        return
     mode: Mode = "json" if as_json else "quiet" if quiet else "auto"
-    found = collect_recipe(
+    found = collecting.collect(
         _recipe(recipe, overrides), runs, sample=sample, seed=seed, characters=characters, workers=workers, mode=mode
     )
     if as_json:

@@ -12,7 +12,7 @@ from rich.text import Text
 from firn.cli.show import story
 from firn.cli.tables import console, grid
 from firn.run.cleaning import Cleaned
-from firn.run.collecting import Collected, Document, sources_table
+from firn.run.collecting import Collected, Document, ToRead, sources_table
 from firn.run.contamination import Contamination
 from firn.serve.cleaning import Amount, Loss, Part
 from firn.serve.numbers import count, duration, share, size
@@ -20,18 +20,18 @@ from firn.serve.numbers import count, duration, share, size
 if TYPE_CHECKING:
     from firn.run.showing import Life  # needs what fetches records again
 
-_LOSSES, _PARTS, _ITEMS, _HOLDERS = 8, 12, 20, 5
+_LOSSES, _KINDS, _PARTS, _ITEMS, _HOLDERS = 8, 20, 12, 20, 5
 
 
 def collected(found: Collected) -> None:
     """What was read."""
     out = console()
-    out.print(sources_table([(tally, tally.records, tally.bytes, tally.seconds) for tally in found.sources]))
+    out.print(sources_table(found.sources))
     table = grid("\nRecords that are no documents", "source", "why", ">records")
     for tally in found.sources:
         for rule, n in tally.gone.most_common(_LOSSES):
             table.add_row(escape(tally.source), escape(rule), count(n))
-        for kind, n in tally.errors.items():
+        for kind, n in tally.errors.most_common(_KINDS):
             if kind not in tally.gone:
                 table.add_row(escape(tally.source), escape(f"failed: {kind}"), count(n))
     if table.row_count:
@@ -42,6 +42,17 @@ def collected(found: Collected) -> None:
     shards = sum(tally.shards for tally in found.sources)
     out.print(f"\n{made} of {shards} shards made now, in {duration(found.seconds)}; rates are per worker", markup=False)
     out.print(f"run       {found.folder}", markup=False)
+
+
+def to_read(sources: Sequence[ToRead]) -> None:
+    """What would be read."""
+    table = grid("", "source", ">files", ">raw", ">shards", ">cached", ">to read")
+    for each in sources:
+        files = "unknown" if each.files is None else count(each.files)
+        raw = "unknown" if each.bytes is None else size(each.bytes)
+        todo = each.shards - each.cached
+        table.add_row(escape(each.source), files, raw, count(each.shards), count(each.cached), count(todo))
+    console().print(table)
 
 
 def _document(out: Console, document: Document) -> None:

@@ -24,7 +24,16 @@ def require_room(store: Store, needed: int) -> None:
     free = free_bytes(store)
     if free is not None and free < needed:
         raise StoreError(
-            f"needs about {needed / 1e9:,.1f} GB and the disk has {free / 1e9:,.1f} GB left",
+            f"needs about {_size(needed)} and the disk has {_size(free)} left",
             where=store.root,
             mend="free some space (`firn gc` takes away what no run needs), or name another folder with `store`",
         )
+
+
+def _size(bytes: float) -> str:
+    """Bytes as people read them, in the largest unit of which there is one: 37 kB, 2.5 GB."""
+    for unit in ("bytes", "kB", "MB"):
+        if bytes < 1000:
+            return f"{bytes:,.0f} {unit}"
+        bytes /= 1000
+    return f"{bytes:,.1f} GB"

@@ -19,10 +19,10 @@ from typing import Any, Self
 
 from firn.core import quarantine
 from firn.core.errors import EngineError
-from firn.core.progress import Progress
+from firn.core.progress import Making, Progress
 from firn.core.stage import Input, Task
 from firn.core.store import Manifest, Store
-from firn.core.worker import BEATS, BYTES, NO_ROW, ROW, ROWS, Failure, Limits, Worker, context
+from firn.core.worker import BEATS, BYTES, DOCUMENTS, NO_ROW, ROW, ROWS, Failure, Limits, Worker, context
 
 # Wall-clock backstop, as a multiple of the processor-time limit: for documents that sleep or wait.
 WALL_FACTOR = 10
@@ -41,11 +41,12 @@ class Job:
 
 @dataclass
 class Running:
-    """A job in a worker. beats, since: when the worker last went on to another document."""
+    """A job in a worker. beats, since: when the worker last went on to another document. started: when it got it."""
 
     job: Job
     beats: int = 0
     since: float = field(default_factory=time.monotonic)
+    started: float = field(default_factory=time.monotonic)
 
 
 class LocalEngine:
@@ -151,6 +152,7 @@ class LocalEngine:
         todo = [self._with_inputs(task) for task in missing.values()]
         to_read = {"rows": sum(task.rows for task in todo), "bytes": sum(task.bytes for task in todo)}
         self.progress.begin(stage, label=_common(tasks), total=len(tasks), cached=cached, **to_read)
+        self.progress.there([done[task.fingerprint] for task in tasks if task.fingerprint in done])
         try:
             self._make(stage, todo, done, len(tasks))
         except BaseException as error:
@@ -212,7 +214,13 @@ class LocalEngine:
                 rows=rows + sum(w.board[ROWS] for w in self._busy),
                 bytes=bytes + sum(w.board[BYTES] for w in self._busy),
             )
-            self.progress.making([(r.job.task.label, w.board[ROWS], w.board[BYTES]) for w, r in self._busy.items()])
+            now = time.monotonic()
+            self.progress.making(
+                [
+                    Making(r.job.task.label, w.board[ROWS], w.board[DOCUMENTS], w.board[BYTES], now - r.started)
+                    for w, r in self._busy.items()
+                ]
+            )
 
     def _start(self, job: Job) -> None:
         message = pickle.dumps((job.task, job.quarantined))
@@ -223,6 +231,7 @@ class LocalEngine:
             sent = worker.send(message)
             if not sent:  # it died while it had nothing to do
                 del self._busy[worker]
+                worker.check_began()
                 worker.kill()
 
     def _hangs(self, worker: Worker) -> bool:
@@ -242,6 +251,7 @@ class LocalEngine:
             outcome: Any = worker.pipe.recv()
         except (EOFError, OSError):
             del self._busy[worker]
+            worker.check_began()
             reason = worker.death()
             worker.kill()
             return Failure(reason)
@@ -276,9 +286,13 @@ class LocalEngine:
 
 
 def _given_up(task: Task, failure: Failure) -> EngineError:
+    where = f"{task.stage.name} {task.label}"
+    if failure.again:  # an OSError: of a disk or a server, which it names
+        mend = "check the disk, the server and the connection, and run the same command again; what is finished stays"
+        return EngineError(f"the stage failed: {failure.reason}", where=where, mend=mend)
     return EngineError(
         f"the stage failed: {failure.reason}\n{failure.details}".rstrip(),
-        where=f"{task.stage.name} {task.label}",
+        where=where,
         mend="run the same command again; if it fails again, please report it with the lines above",
     )
 

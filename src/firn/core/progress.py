@@ -36,6 +36,17 @@ class _Stage:
     started: float = field(default_factory=time.monotonic)
 
 
+@dataclass(frozen=True)
+class Making:
+    """A shard in the making. rows, bytes: that it has read; documents: that came of them; seconds: since it began."""
+
+    label: str
+    rows: int
+    documents: int
+    bytes: int
+    seconds: float
+
+
 class Progress:
     """Progress of a run.
 
@@ -94,8 +105,11 @@ class Progress:
     def shard(self, manifest: Manifest) -> None:
         """A shard was made. Nothing is shown of a single one here; a display of its own kind may."""
 
-    def making(self, shards: Sequence[tuple[str, int, int]]) -> None:
-        """The shards in the making: label of each, rows and bytes that it has read. As with `shard`."""
+    def there(self, manifests: Sequence[Manifest]) -> None:
+        """Shards that need not be made, since they are there. As with `shard`."""
+
+    def making(self, shards: Sequence[Making]) -> None:
+        """The shards in the making. As with `shard`."""
 
     def end(self, stage: str, manifests: Sequence[Manifest], cached: int, seconds: float) -> None:
         """The shards of a stage are there: one line that says what came of them."""

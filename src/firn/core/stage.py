@@ -120,8 +120,8 @@ class Watch(Protocol):
     def leave(self) -> None:
         """No row is being worked on."""
 
-    def advance(self, rows: int, bytes: int) -> None:
-        """So much more is done."""
+    def advance(self, rows: int, bytes: int, documents: int) -> None:
+        """So much more is done; documents: so many came of all so far."""
 
 
 class Quiet:
@@ -135,7 +135,7 @@ class Quiet:
     def leave(self) -> None:
         return
 
-    def advance(self, rows: int, bytes: int) -> None:
+    def advance(self, rows: int, bytes: int, documents: int) -> None:
         return
 
 
@@ -239,7 +239,7 @@ class Work:
 
     def advance(self, rows: int = 0, bytes: int = 0) -> None:
         """Tell the progress display that so much more is done."""
-        self._watch.advance(rows, bytes)
+        self._watch.advance(rows, bytes, self.ledger.out)
 
 
 def execute(task: Task, store: Store, watch: Watch | None = None) -> Manifest:

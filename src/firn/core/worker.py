@@ -19,13 +19,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from firn.core.errors import FirnError
+from firn.core.errors import EngineError, FirnError
 from firn.core.memory import MemoryBound
 from firn.core.stage import Task, execute
 from firn.core.store import Manifest, Store
 
 # Slots of the shared board, int64 each.
-ROW, BEATS, ROWS, BYTES = range(4)
+ROW, BEATS, ROWS, BYTES, DOCUMENTS, BEGAN = range(6)
 #: In the slot ROW: no document is being worked on.
 NO_ROW = -1
 
@@ -77,13 +77,15 @@ class BoardWatch:
         signal.setitimer(signal.ITIMER_PROF, 0)
         self._memory.lift()
 
-    def advance(self, rows: int, bytes: int) -> None:
+    def advance(self, rows: int, bytes: int, documents: int) -> None:
         self.board[ROWS] += rows
         self.board[BYTES] += bytes
+        self.board[DOCUMENTS] = documents
 
 
 def serve(tasks: Connection, lifeline: Connection, board: Any, root: str, limits: Limits) -> None:
     """Body of a worker process: until the pipe closes, receive (task, quarantined), send Manifest or Failure."""
+    board[BEGAN] = 1
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_die_with_driver, args=(lifeline,), daemon=True).start()
     pa.set_cpu_count(1)
@@ -130,7 +132,7 @@ class Worker:
     def __init__(self, context: Any, root: str, limits: Limits):
         self.pipe, theirs = context.Pipe()
         lifeline, self._lifeline = context.Pipe(duplex=False)
-        self.board: Any = RawArray("q", 4)
+        self.board: Any = RawArray("q", 6)
         self.process = context.Process(target=serve, args=(theirs, lifeline, self.board, root, limits), daemon=True)
         self.process.start()
         theirs.close()
@@ -138,12 +140,23 @@ class Worker:
 
     def send(self, message: bytes) -> bool:
         """Start the task in `message` (a pickled task and its quarantined rows). False where the worker is gone."""
-        self.board[ROW], self.board[BEATS], self.board[ROWS], self.board[BYTES] = NO_ROW, 0, 0, 0
+        self.board[ROW], self.board[BEATS] = NO_ROW, 0
+        self.board[ROWS], self.board[BYTES], self.board[DOCUMENTS] = 0, 0, 0
         try:
             self.pipe.send_bytes(message)
         except OSError:
             return False
         return True
+
+    def check_began(self) -> None:
+        """Raise EngineError where the process, which has ended, never came to work: importing what began it failed."""
+        self.process.join()
+        if not self.board[BEGAN] and (self.process.exitcode or 0) >= 0:
+            raise EngineError(
+                f"a worker process ended before it began to work: exit {self.process.exitcode}",
+                mend="worker processes import the script that starts them: in one of your own, put what calls firn "
+                'below `if __name__ == "__main__":`; otherwise the lines above say what is wrong',
+            )
 
     def kill(self) -> None:
         """End the process at once and wait for it."""

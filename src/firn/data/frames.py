@@ -28,6 +28,12 @@ _STEP = 1 << 13
 _OUT = 1 << 17  # bytes for what is unpacked, made anew for each frame, most of which are small
 _XZ_MEMORY = 256 << 20
 _ZSTD_WINDOW = 128 << 20  # as zstd itself has it
+#: Why a zstd frame is not unpacked that is whole.
+LONG_WINDOW = (
+    f"its window is longer than {_ZSTD_WINDOW >> 20} MiB: unpack it with `zstd -d --long=31`, "
+    "and compress it again without --long"
+)
+_TOO_LONG = "requires too much memory"  # zstd's error of a window over the limit
 ZSTD_BLOCK = 128 << 10
 ZSTD = b"\x28\xb5\x2f\xfd"
 LZ4 = b"\x04\x22\x4d\x18"
@@ -227,7 +233,7 @@ def _unpacked(tape: Tape, frame: _Cut, reader: Any) -> Iterator[tuple[bytes, int
         except (OSError, zstandard.ZstdError, BadFrame) as error:
             if frame.failure is not None:
                 raise frame.failure from None
-            raise BadFrame(str(error)) from None
+            raise BadFrame(LONG_WINDOW if _TOO_LONG in str(error) else str(error)) from None
         if not data:
             break
         yield data, tape.at
@@ -261,7 +267,7 @@ class Zstd:
         try:
             return self._unpacker.decompress(frame, max_output_size=most)
         except zstandard.ZstdError as error:
-            raise BadFrame(str(error)) from None
+            raise BadFrame(LONG_WINDOW if _TOO_LONG in str(error) else str(error)) from None
 
     def _learn(self, tape: Tape, size: int) -> None:
         if size > _MAX_DICTIONARY:

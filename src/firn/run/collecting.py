@@ -7,7 +7,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,14 @@ from rich.table import Table
 
 from firn.core.disk import require_room
 from firn.core.hashing import fingerprint, hash64
-from firn.core.progress import Mode, Progress
+from firn.core.inputs import External
+from firn.core.progress import Making, Mode, Progress
 from firn.core.store import Manifest, Store
+from firn.data import read
 from firn.run import graph
 from firn.run.examples import ids_of, row_of
 from firn.run.graph import Shards
-from firn.run.lookahead import bytes_written
+from firn.run.lookahead import Lookahead, bytes_written
 from firn.run.partway import partway
 from firn.run.recipe import Recipe
 from firn.serve.numbers import count, size
@@ -43,9 +45,9 @@ _PAGE = re.compile(r" \(page .*\)$")
 class Tally:
     """What was read of one source.
 
-    records: raw records, each of which is a row of the ledger. documents: that came of them. bytes: of the raw files,
-    as they lie. seconds: of work, summed over shards. gone: records that are no documents, by rule. errors: records
-    that could not be read, by kind. made: shards that were made now.
+    made: shards that were made now; the others were there. records: raw records, each of which is a row of the ledger.
+    documents: that came of them. bytes: of the raw files, as they lie. seconds: of work, summed over shards. gone:
+    records that are no documents, by rule. errors: records that could not be read, by kind.
     """
 
     source: str
@@ -58,17 +60,34 @@ class Tally:
     gone: Counter[str] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)
 
-    def add(self, manifest: Manifest) -> None:
+    def add(self, store: Store, manifest: Manifest, made: bool) -> None:
         """One more shard."""
         counts = manifest.counts
         self.shards += 1
+        self.made += made
         self.records += counts["in"]
         self.documents += counts["out"]
         self.bytes += manifest.observed.get("bytes_in", 0)
         self.seconds += manifest.observed.get("seconds", 0.0)
         self.gone.update(counts.get("rules", {}))
         if counts["failed"]:
-            self.errors["failed"] += counts["failed"]
+            self.errors.update(_errors(store, manifest))
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return {**vars(self), "gone": dict(self.gone), "errors": dict(self.errors.most_common(_KINDS))}
+
+
+@dataclass(frozen=True)
+class ToRead:
+    """What would be read of one source. files, bytes: raw, as they lie, whether or not they were read already; None
+    where an earlier stage finds or makes them. shards: that there would be; cached: of these, that are there."""
+
+    source: str
+    files: int | None
+    bytes: int | None
+    shards: int
+    cached: int
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
@@ -133,28 +152,31 @@ def collect(
     sample: documents to be shown, spread over sources and shards, the same for the same `seed`. characters: of each.
     Raises the rooms' FirnErrors.
     """
-    display, started = Display(mode), time.monotonic()
+    store = Store(recipe.store or Path(runs) / "store")
+    display, started = Display(store, mode), time.monotonic()
     with partway(recipe, runs, "collected", display, workers) as part:
         require_room(part.engine.store, bytes_written(recipe, part.engine.store, graph.collect))
         part.shards = graph.collect(recipe, part.engine)
-    store = part.folder.store
-    tallies = [_tally(store, source, stages["read"], display.made) for source, stages in part.shards.items()]
+    tallies = [display.tally(source) for source in part.shards]
     documents = [document(store, *place, characters) for place in drawn(store, part.shards, sample, seed)]
     return Collected(recipe.name, str(part.folder.path), tallies, documents, time.monotonic() - started)
 
 
-def _tally(store: Store, source: str, manifests: Sequence[Manifest], made: set[str]) -> Tally:
-    """All shards of a source, with the kinds of their errors."""
-    tally = Tally(source)
-    for manifest in manifests:
-        tally.add(manifest)
-        tally.made += manifest.fingerprint in made
-    tally.errors.clear()
-    for manifest in manifests:
-        if manifest.counts["failed"]:
-            tally.errors.update(_errors(store, manifest))
-    tally.errors = Counter(dict(tally.errors.most_common(_KINDS)))
-    return tally
+def dry_run(recipe: Recipe, runs: str | Path = "runs") -> list[ToRead]:
+    """What `collect` would read, source by source; nothing is read but lists of files and what they are known by.
+
+    Raises InputError as `collect` does.
+    """
+    engine = Lookahead(Store(recipe.store or Path(runs) / "store"), recipe.engine.workers, recipe.retain)
+    found = []
+    for name in recipe.sources:
+        tasks = read.tasks(name, recipe.raw_source(name), recipe.extract, engine)
+        inputs = [input for task in tasks for input in task.inputs]
+        raw = [input for input in inputs if isinstance(input, External)]
+        told = len(raw) == len(inputs)
+        files, bytes = (len({file.path for file in raw}), sum(file.bytes for file in raw)) if told else (None, None)
+        found.append(ToRead(name, files, bytes, len(tasks), len(engine.find(tasks))))
+    return found
 
 
 def _errors(store: Store, manifest: Manifest) -> Iterator[str]:
@@ -170,32 +192,35 @@ def _errors(store: Store, manifest: Manifest) -> Iterator[str]:
 
 
 class Display(Progress):
-    """Progress of reading: a table with a line per source, alive on a terminal."""
+    """Progress of reading: a table with a line per source, alive on a terminal. store: that of the run."""
 
-    def __init__(self, mode: Mode = "auto", console: Console | None = None):
+    def __init__(self, store: Store, mode: Mode = "auto", console: Console | None = None):
         super().__init__(mode, console)
-        self.made: set[str] = set()
+        self._store = store
         self._tallies: dict[str, Tally] = {}
-        self._under_way: list[tuple[str, int, int]] = []
+        self._under_way: list[Making] = []
         self._live: Live | None = None
-        self._started = time.monotonic()
 
     def begin(self, stage: str, **facts: Any) -> None:
         """Of the reading stage the table takes the place of the bar."""
         if stage != "read" or self.mode != "auto" or not self.console.is_terminal:
             super().begin(stage, **facts)
             return
-        self._started = time.monotonic()
-        self._live = Live(console=self.console, transient=True, refresh_per_second=4, get_renderable=self._table)
+        self._live = Live(console=self.console, transient=True, refresh_per_second=4, get_renderable=self.table)
         self._live.start()
 
     def shard(self, manifest: Manifest) -> None:
         """A shard was made."""
         if manifest.stage == "read":
-            self.made.add(manifest.fingerprint)
-            self._tally(manifest.label).add(manifest)
+            self.tally(manifest.label).add(self._store, manifest, made=True)
 
-    def making(self, shards: Sequence[tuple[str, int, int]]) -> None:
+    def there(self, manifests: Sequence[Manifest]) -> None:
+        """Shards that need not be made."""
+        for manifest in manifests:
+            if manifest.stage == "read":
+                self.tally(manifest.label).add(self._store, manifest, made=False)
+
+    def making(self, shards: Sequence[Making]) -> None:
         """The shards in the making."""
         self._under_way = list(shards)
 
@@ -219,37 +244,41 @@ class Display(Progress):
             self._live.stop()
             self._live = None
 
-    def _tally(self, label: str) -> Tally:
+    def tally(self, label: str) -> Tally:
+        """What is finished of a source, or of that of a shard with this label."""
         source = label.partition("/")[0]
         return self._tallies.setdefault(source, Tally(source))
 
-    def _table(self) -> Table:
-        under_way: Counter[tuple[str, str]] = Counter()
-        for label, rows, bytes in self._under_way:
-            self._tally(label)
-            source = label.partition("/")[0]
-            under_way.update({(source, "records"): rows, (source, "bytes"): bytes})
-        seconds, lines = time.monotonic() - self._started, []
-        for tally in self._tallies.values():
-            records = tally.records + under_way[tally.source, "records"]
-            bytes = tally.bytes + under_way[tally.source, "bytes"]
-            lines.append((tally, records, bytes, seconds))
-        return sources_table(lines)
+    def table(self) -> Table:
+        """What is read so far, that of shards under way too."""
+        for shard in self._under_way:
+            self.tally(shard.label)
+        so_far = {source: replace(tally) for source, tally in self._tallies.items()}
+        for shard in self._under_way:
+            tally = so_far[shard.label.partition("/")[0]]
+            tally.records += shard.rows
+            tally.documents += shard.documents
+            tally.bytes += shard.bytes
+            tally.seconds += shard.seconds
+        return sources_table(list(so_far.values()))
 
 
-def sources_table(rows: Sequence[tuple[Tally, int, int, float]]) -> Table:
-    """A line per source. rows: tally, records and bytes so far, and the seconds in which they were read."""
+def sources_table(tallies: Sequence[Tally]) -> Table:
+    """A line per source. Rates are those of one worker."""
     table = Table(title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name, justify in (
         ("source", "left"), ("shards", "right"), ("records", "right"), ("documents", "right"), ("raw", "right"),
         ("records/s", "right"), ("raw/s", "right"), ("errors", "left"),
     ):  # fmt: skip
         table.add_column(name, justify=justify, header_style="dim")  # type: ignore[arg-type]
-    for tally, records, bytes, seconds in rows:
+    for tally in tallies:
+        cached = tally.shards - tally.made
+        shards = count(tally.shards) + (f" ({count(cached)} cached)" if cached else "")
         errors = ", ".join(f"{kind} {count(n)}" for kind, n in tally.errors.most_common(3))
-        rates = (count(records / seconds), size(bytes / seconds)) if seconds else ("", "")
-        cells = (tally.source, count(tally.shards), count(records), count(tally.documents), size(bytes), *rates, errors)
-        table.add_row(*map(escape, cells))
+        seconds = tally.seconds
+        rates = (count(tally.records / seconds), size(tally.bytes / seconds)) if seconds else ("", "")
+        amounts = (count(tally.records), count(tally.documents), size(tally.bytes))
+        table.add_row(*map(escape, (tally.source, shards, *amounts, *rates, errors)))
     return table
 
 

@@ -216,6 +216,8 @@ def _explain(
             problem, mend = inner.problem, inner.mend or description
         case "value_error":
             problem, mend = str(context["error"]), description
+        case "tuple_type" | "list_type" if isinstance(first["input"], str):
+            problem, mend = "is a list, and here one text", f"write `[{first['input']}]`"
         case _:
             message = first["msg"][0].lower() + first["msg"][1:]
             problem = f"{message.removeprefix('input ')}, and is {first['input']!r}"

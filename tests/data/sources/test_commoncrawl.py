@@ -21,6 +21,7 @@ from firn.core.engine import LocalEngine
 from firn.core.errors import InputError
 from firn.core.files import Files
 from firn.core.inputs import external
+from firn.core.progress import Progress
 from firn.core.remote import Remote, RemoteFile
 from firn.core.store import Manifest, Store
 from firn.data import read
@@ -62,6 +63,7 @@ def run(store: Path, base: str | Path, **settings: Any) -> tuple[list[Manifest],
     """Manifests, documents and ledger rows."""
     source = CommonCrawlSource(crawl=CRAWL, base=str(base), **settings)
     engine = Inline(Store(store))
+    engine.progress = Progress("plain")
     manifests = engine.run(read.tasks("web", source, ExtractSettings(), engine))  # type: ignore[arg-type]
     documents: Rows = [row for m in manifests for row in table(engine.store, m).to_pylist()]
     ledger: Rows = [row for m in manifests for row in table(engine.store, m, "ledger").to_pylist()]
@@ -69,7 +71,7 @@ def run(store: Path, base: str | Path, **settings: Any) -> tuple[list[Manifest],
 
 
 def test_a_share_of_a_crawl_is_the_same_documents_from_a_server_and_from_a_folder(
-    tmp_path: Path, server: CrawlServer
+    tmp_path: Path, server: CrawlServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     manifests, documents, _ = run(tmp_path / "a", server.url, files=2)
     assert len(manifests) == 2
@@ -87,6 +89,7 @@ def test_a_share_of_a_crawl_is_the_same_documents_from_a_server_and_from_a_folde
     assert {row["id"] for row in documents} < {row["id"] for row in more}
     assert len(run(tmp_path / "a", server.url, files=1.0)[0]) == FILES
     assert len(run(tmp_path / "a", server.url, files=100)[0]) == FILES
+    assert f"100 are asked for, and {CRAWL} has {FILES} files" in capsys.readouterr().out
 
 
 def test_another_seed_chooses_other_files() -> None:
@@ -375,6 +378,7 @@ def test_crawls_are_listed_and_a_wrong_name_is_told(tmp_path: Path, server: Craw
         {"files": 1, "where": {"mime": ["text/html"]}},
         {"files": 0},
         {"files": 1.5},
+        {"files": True},
         {"where": {}},
         {"where": {"languages": ["en"]}},
         {"where": {"domains": ["https://a.org/"]}},

@@ -51,7 +51,7 @@ class CommonCrawlSource(warc.WarcSettings):
     kind: Literal["commoncrawl"] = "commoncrawl"
     crawl: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     """Name of the crawl: `CC-MAIN-2024-22`. `firn sources commoncrawl list` shows them all."""
-    files: Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0, le=1)] | None = None
+    files: Annotated[int, Field(ge=1, strict=True)] | Annotated[float, Field(gt=0, le=1, strict=True)] | None = None
     """How many of its files are read, or which share of them: `10`, or `0.001`. Or say `where`."""
     format: Literal["warc", "wet"] = "warc"
     """warc: pages, from which the text is extracted here. wet: texts as Common Crawl extracts them."""
@@ -79,7 +79,13 @@ def tasks(name: str, source: CommonCrawlSource, settings: ExtractSettings, engin
     """One shard per file, or per some thousand records of a part of the index, which is searched first. InputError."""
     archive = Archive(source.base, source.connections)
     if source.where is None:
-        paths = chosen(archive.paths(source.crawl, source.format), source.files or 1, source.seed)
+        listed = archive.paths(source.crawl, source.format)
+        if isinstance(source.files, int) and source.files > len(listed):
+            files = f"{len(listed):,} {'file' if len(listed) == 1 else 'files'}"
+            engine.progress.note(
+                f"sources.{name}.files: {source.files:,} are asked for, and {source.crawl} has {files}"
+            )
+        paths = chosen(listed, source.files or 1, source.seed)
         return [warc.task(name, file.name, file, source, settings) for file in archive.files(paths, source.cache)]
     index = [path for path in archive.paths(source.crawl, "cc-index-table") if "/subset=warc/" in path]
     searches = [crawl_index.task(name, file, source.where, source.seed) for file in archive.files(index)]

@@ -37,6 +37,8 @@ from firn.data.warc import Record, records
 DOCUMENTS = {"response", "resource", "conversion", "revisit"}
 _HTML = {"text/html", "application/xhtml+xml"}
 _TEXT = {"text/plain"}
+# What names of web archives have in them.
+_ARCHIVE = re.compile(r"\.(w?arc|wet|wat|wacz)\b", re.IGNORECASE)
 _BEGINS_HTML = re.compile(
     rb"\s*(?:<\?xml[^>]{0,200}>\s*)?(?:<!--.{0,500}?-->\s*)?<(?:!doctype html|html|head|body)\b",
     re.IGNORECASE | re.DOTALL,
@@ -104,6 +106,8 @@ def run(work: Work) -> None:
             _read_wacz(rows, work, settings, others)
         else:
             for record in records(stream, settings.warc.max_bytes, DOCUMENTS):
+                if record.error and record.number == 0 and not _ARCHIVE.search(work.extra["file"]):
+                    record.error += "; where this is no web archive, name those that are by a pattern: crawl/*.warc.gz"
                 read_record(rows, record, f"{work.extra['file']}#", settings, others)
     rows.close()
     work.note("records_of_other_types", dict(sorted(others.items())))
