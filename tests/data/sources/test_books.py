@@ -192,14 +192,15 @@ def test_editions_of_project_gutenberg_are_one_group(tmp_path: Path) -> None:
     files = {
         "42.txt": f"{header}It fell.\n",
         "42-h.htm": f"<pre>The Project Gutenberg EBook of Snow\n\n{header}</pre><h2>One</h2><p>It fell.</p>",
-        "a/42-t.tex": TEX,
+        "a/42-t.tex": TEX.replace("\n", "\r\n"),
         "43-t/43-t.tex": r"\documentclass{book}\begin{document}\chapter{One} It melted.\end{document}",
     }
     for name, content in files.items():
         (tmp_path / "books" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "books" / name).write_text(content)
+        (tmp_path / "books" / name).write_text(content, newline="")
     documents, _ = run(tmp_path / "store", tmp_path / "books")
     page = "https://www.gutenberg.org/ebooks/"
+    assert {json.loads(row["meta"]).get("book") for row in documents if row["address"] == "a"} == {"Snow"}
     assert {row["address"]: (row["group"], row["url"], row["text"]) for row in documents} == {
         "42.txt": ("gutenberg:42", f"{page}42", "It fell."),
         "42-h.htm": ("gutenberg:42", f"{page}42", "## One\n\nIt fell."),

@@ -475,7 +475,7 @@ def _latex(data: Mapping[str, bytes], name: str) -> Contents:
     if main is None:
         return Contents(works.Work(), [])
     # What the header says stands in comments too, where no command is in its way.
-    said = gutenberg.described("\n".join(line.strip("% \t") for line in texts[main][:_HEADER].split("\n")))
+    said = gutenberg.described("\n".join(line.strip("% \t\r") for line in texts[main][:_HEADER].split("\n")))
     if "gutenberg" not in said.meta and (edition := _EDITION.search(posixpath.join(name, main))):
         said.meta["gutenberg"], said.url = edition[1], gutenberg.page_of(edition[1])
     texts[main] = _BOILERPLATE.sub("", texts[main], 1)
