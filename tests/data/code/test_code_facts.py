@@ -92,8 +92,8 @@ def test_permissive_is_what_every_part_allows() -> None:
     for each in (*yes, "MIT AND (GPL-2.0-only OR ISC)", "(MIT OR GPL-2.0)", "GPL-2.0-only OR MIT AND ISC"):
         assert licenses.is_permissive(each)
     no = (None, "", "GPL-3.0-only", "MIT AND GPL-2.0-only", "proprietary", "MIT AND (GPL-2.0-only OR GPL-3.0-only)")
-    for each in (*no, "MIT, ISC", "MIT OR", "(GPL-2.0-only OR MIT) AND GPL-3.0-only"):
-        assert not licenses.is_permissive(each)
+    for other in (*no, "MIT, ISC", "MIT OR", "(GPL-2.0-only OR MIT) AND GPL-3.0-only"):
+        assert not licenses.is_permissive(other)
     assert licenses.spelled(["mit", "Apache-2.0"]) == "Apache-2.0 AND MIT"
     assert licenses.spelled("bsd-3-clause") == "BSD-3-Clause"
     assert licenses.spelled(["(MIT OR GPL-2.0-only)", "isc"]) == "(MIT OR GPL-2.0-only) AND ISC"

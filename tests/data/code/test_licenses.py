@@ -32,7 +32,7 @@ TAG = "SPDX-" + "License-Identifier:"
         ("# {} MIT/\n# GPL-2.0", "MIT OR GPL-2.0", True), ("# {} (MIT\r\n# AND ISC)\r\n", "MIT AND ISC", True),
         ("# {} MIT\n# {} GPL-2.0-only", "MIT AND GPL-2.0-only", False), ("# {} MIT\n# {} MIT", "MIT", True),
         ("# {} Apache-2.0 WITH Commons-Clause", "Apache-2.0 WITH Commons-Clause", False),
-        ("# spdx-license-identifier: MIT", "MIT", True),
+        ("# spdx-license-identifier: MIT", "MIT", True), ("|* {} MIT  *|\n|* x *|", "MIT", True),
         # What is no expression is unknown, and never the folder's licence.
         ("# {}", "", False), ("# {} MIT, GPL-2.0-only", "", False), ("# {} MIT,\n# GPL-2.0", "", False),
         ("# {} MIT & GPL-2.0-only", "", False), ("# {} (MIT", "", False), ("# {} MIT | GPL-2.0", "", False),
@@ -71,6 +71,7 @@ LATER = "either version 2 of the License, or\n * (at your option) any later vers
         ("# subject to the Mozilla Public License Version 1.1 (the License)", "MPL-1.1"),
         ("# License: GPLv3+\n", "GPL-3.0-or-later"), ("# Licensed under the GPL.", "GPL-1.0-or-later"),
         ('MODULE_LICENSE("GPL v2");', "GPL-2.0-only"), ("# released under LGPL 2.1 or later", "LGPL-2.1-or-later"),
+        (notice("GNU General Public License", LATER + " Under section 7 of GPL version 2"), "GPL-2.0-or-later"),
         (" * Dual licensed under the MIT or GPL Version 2 licenses.", ""),
         (notice("GNU General Public License", "version 2.\n * Alternatively, under the terms of the BSD license"), ""),
         ("// Licensed under the Elastic License 2.0", ""), ("# subject to the Commons Clause license", ""),

@@ -186,6 +186,7 @@ def commit(found: Repository, revision: str) -> str:
                 return git.ask("rev-parse", "--verify", "--quiet", f"{hash}^{{commit}}").strip()
     except Unreadable:
         pass
+    mend = f"{mend}; leave an empty repository out" if revision == "HEAD" else mend
     raise InputError(f"has no branch, tag or commit {revision!r}", where=where, key="revision", mend=mend)
 
 

@@ -17,7 +17,7 @@ RESTRICTIVE = (
 _TAG = re.compile(r"SPDX-License-Identifier:[ \t\"'`*]*", re.IGNORECASE)
 # What begins a further line of a comment, and what ends an expression: the line, the comment, the string, a remark.
 _LEAD = re.compile(r"[^\w\r\n(]*(?:(?:rem|dnl)\b[^\w\r\n(]*)?", re.IGNORECASE)
-_END = re.compile(r"\r?\n|\r|\*[/)]|--+[%}]*>|[#%][}>]|</|<br|[\"'`\\>\]}]", re.IGNORECASE)
+_END = re.compile(r"\r?\n|\r|\*[/)|]|--+[%}]*>|[#%][}>]|</|<br|[\"'`\\>\]}]", re.IGNORECASE)
 _MAX_LINES = 20
 
 # What begins each line of a comment with a word: batch files, m4, Fortran.
@@ -92,6 +92,8 @@ def noticed(text: str) -> str | None:
             return ""
         kind = _KINDS[(grant["kind"] or grant["short"]).split()[0]]
         found.add(_called(kind, words[grant.start() : grant.end() + 250]))
+    # A notice of later versions often names one alone where it speaks of exceptions.
+    found -= {license.replace("-or-later", "-only") for license in found if license.endswith("-or-later")}
     return "" if "" in found else " AND ".join(sorted(found)) or None
 
 
