@@ -33,6 +33,8 @@ def body(source: str, preamble: str = "") -> str:
         ("\\vspace{2cm}\\hskip 3pt plus 1pt text\\label{x}", "text"),
         ("Let $x\\in\\R$ be", "Let $x\\in\\mathbb{R}$ be"),
         ("\\[ a = b \\]", "$$a = b$$"),
+        ("$$x=\\cases{a&if $t<0$\\cr b&$t>0$\\cr}$$ $x\\hbox{ if $y$}z$, $a{b$ c $d$",
+         "$$x=\\cases{a&if $t<0$\\cr b&$t>0$\\cr}$$\n\n$x\\hbox{ if $y$}z$, $a{b$ c $d$"),
         ("\\(z\\) and \\verb|a_b%c|", "$z$ and a_b%c"),
         ("\\pair{a}{b} \\opt{x} \\opt[o]{x}", "<a,b> dx ox"),
         ("\\swap a.b; end", "b-a end"),
@@ -144,15 +146,23 @@ $$M=\matrix 1&2\\3&4\endmatrix \tag"(*)"$$
 after"""
 
 PLAIN_TEX = r"""\magnification=1200 \nopagenumbers \myskip=12pt
-\centerline{\bf On Snow}\centerline{A. Author}
-\beginsection 1. Intro
+\def\cl{\centerline}\def\ref#1{[#1]}
+\cl{On Snow}\cl{A. Author}
+\bigskip\cl{\bf 1. Intro}
 
-Text.\footnote{*}{A note.} $$x=y \eqno(1)$$ where $\alpha=3$.
+Text\ref{7}.\footnote{*}{A note.} $$x=y \eqno(1)$$ where $\alpha=3$.
+\medskip\noindent More.
+\beginsection 2. Rest
+
 \item{(i)} first
 \itemitem{(a)} second
 
 \halign{\hfil#&\quad#\cr a&b\cr c&d\cr}
+{\bf References}\par
+\item{[7]} REFERENCE
 \vfill\eject
+\leftline{\bf Figure captions}
+1. A core.
 %s
 after"""
 
@@ -171,8 +181,9 @@ def test_ams_tex() -> None:
 @pytest.mark.parametrize("end", ["\\bye", "\\end"])
 def test_plain_tex(end: str) -> None:
     assert text(PLAIN_TEX % end) == (
-        "On Snow\n\nA. Author\n\n## 1. Intro\n\nText.\n\nA note.\n\n$$x=y \\tag{1}$$\n\nwhere $\\alpha=3$.\n\n"
-        "(i) first\n\n(a) second\n\n| a | b |\n| --- | --- |\n| c | d |"
+        "On Snow\n\nA. Author\n\n## 1. Intro\n\nText[7].\n\nA note.\n\n$$x=y \\tag{1}$$\n\nwhere $\\alpha=3$.\n\n"
+        "More.\n\n## 2. Rest\n\n(i) first\n\n(a) second\n\n| a | b |\n| --- | --- |\n| c | d |\n\n"
+        "## Figure captions\n\n1. A core."
     )
 
 
@@ -180,7 +191,7 @@ def test_plain_tex(end: str) -> None:
     "unit",
     ["\\newacronym{", "\\newglossaryentry{a}{", "a=", "\\gls{", "\\title ", "\\title{", "\\endtitle ", "\\proclaim{",
      "\\halign{", "\\tag ", "$\\tag ", "\\footnote", "\\font", "\\lstinline{", "\\ifthenelse{", "\\equal{",
-     "\\headline={", "\\eqno", "x"],
+     "\\headline={", "\\eqno", "x", "${", "$${", "$"],
 )  # fmt: skip
 def test_much_of_anything_takes_no_more_than_its_length(unit: str) -> None:
     """Were any of it quadratic, this would take minutes."""

@@ -51,7 +51,8 @@ _KINDS = {"\\autoref", "\\cref", "\\Cref"}
 
 def work(files: Mapping[str, str], main: str, include: Include) -> Work:
     """The document whose main file is files[main]. Raises MarkupError for one beyond the limits."""
-    expander = Expander(files, known)
+    plain = not any("\\begin{document}" in text for text in files.values())
+    expander = Expander(files, _known_in_plain if plain else known)
     tokens = expander.expand(main)
     own = posixpath.splitext(main)[0] + ".bbl"
     bibliography = next((files[name] for name in (own, *sorted(files)) if name in files and name.endswith(".bbl")), "")
@@ -88,6 +89,11 @@ def known(name: str) -> bool:
         environment = name[7:-1]
         return environment in FORMULAS or environment in TABLES or environment in LISTS or environment in SKIPPED
     return name in _KNOWN
+
+
+def _known_in_plain(name: str) -> bool:
+    """The same for plain TeX, whose authors define for themselves how they refer to things."""
+    return known(name) and name not in ("\\ref", "\\cite", "\\eqref", "\\label")
 
 
 def _body(tokens: list[str], reader: _Latex) -> list[str]:

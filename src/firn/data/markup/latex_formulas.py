@@ -14,6 +14,8 @@ _UNNUMBERED = ("\\nonumber", "\\notag")
 # A number as plain TeX has it, at the end of the formula; and what is around the number itself.
 _EQNO = re.compile(r"\\l?eqno(?![a-zA-Z])(.*)", re.DOTALL)
 _AROUND = re.compile(r"[{}$]|\\[a-zA-Z]+\s*")
+_LONG = 200  # tokens of a formula in a line that has others within it
+_MAX_STRAYS = 1_000  # such formulas whose braces are not closed; beyond, a dollar ends a formula wherever it stands
 _CONTROL_WORD = re.compile(r"\\[a-zA-Z]+\*?\Z")
 
 
@@ -23,18 +25,33 @@ class FormulaReader(TokenReader):
     def __init__(self) -> None:
         super().__init__()
         self._equations = 0
+        self._strays = 0
         self._labels: dict[str, tuple[str, str]] = {}  # key -> kind and number of what it is put on
 
     def dollars(self, token: str) -> None:
         start = self._at
-        end = self._at
-        while end < len(self._tokens) and self._tokens[end] not in ("$", "$$"):
-            if self._tokens[end] == "\\par" and token == "$":  # a lone dollar
-                self._say("$")
-                return
-            end += 1
+        end = self._formula_end(token == "$$")
+        if end is None:  # a lone dollar
+            self._say("$")
+            return
         self._at = end + 1
         self._show(self._tokens[start:end], display=token == "$$")
+
+    def _formula_end(self, display: bool) -> int | None:
+        """Where the formula ends that has begun; None where its paragraph ends before. Dollars within braces are of
+        formulas in its words, as in `\\hbox{if $x$}`, unless the braces are never closed."""
+        depth, first = 0, None
+        for at in range(self._at, len(self._tokens)):
+            token = self._tokens[at]
+            if token == "$" and depth > 0 and self._strays < _MAX_STRAYS:
+                first = at if first is None else first
+            elif token in ("$", "$$"):
+                return at if display or depth <= 0 or first is None else first
+            if not display and (token == "\\par" or (first is not None and at - self._at > _LONG)):
+                self._strays += first is not None
+                return first
+            depth += (token == "{") - (token == "}")
+        return len(self._tokens) if first is None else first
 
     def _math(self, token: str) -> None:
         """Between \\( and \\), or \\[ and \\]."""

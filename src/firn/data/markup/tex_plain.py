@@ -26,6 +26,9 @@ _ENDS_NUMBER = frozenset(["$", "$$", "\\\\", "\\par", *(f"\\end{name}" for name 
 _ENDS_DOCUMENT = ("\\bye", "\\enddocument")
 _SETTINGS = ("\\headline", "\\footline", "\\output", "\\everypar", "\\everydisplay")
 _LENGTH = re.compile(r"=[-+]?[\d.]+(?:true)?(?:pt|cm|mm|in|em|ex|bp|pc|dd|sp)?")
+# What ends a paragraph, unlike in LaTeX.
+_VERTICAL = frozenset("\\bigskip \\medskip \\smallskip \\vskip \\vfill \\eject \\hrule".split())
+_REFERENCES = re.compile(r"references|bibliography", re.IGNORECASE)
 _MAX_NUMBER = 12  # tokens
 _MAX_HEADING = 300
 
@@ -50,7 +53,10 @@ class _Translator:
             if token in _ENDS_DOCUMENT:
                 break
             formula ^= token in ("$", "$$")
-            if token[0] != "\\":
+            if token == "{" and not formula and self._is_references():
+                self._at -= 1
+                self._out += ["\\section*", "{", *self._group(), "}"]
+            elif token[0] != "\\":
                 self._out.append(token)
             elif formula:
                 self._in_formula(token)
@@ -81,6 +87,12 @@ class _Translator:
             pass
         elif token == "\\beginsection":
             out += ["\\section*", "{", *self._until(frozenset(["\\par"]), _MAX_HEADING), "}"]
+        elif token in ("\\centerline", "\\leftline"):
+            line = self._group()
+            bold = line[:1] == ["\\bf"] or line[:2] == ["{", "\\bf"]  # as headings are
+            out += ["\\section*" if bold else token, "{", *line, "}"]
+        elif token in _VERTICAL:
+            out += ["\\par", token]
         elif name == "abstract" and "\\endabstract" in self._there:
             out += ["\\begin", "{", "abstract", "}"]
         elif token == "\\endabstract":
@@ -107,6 +119,11 @@ class _Translator:
             self._assignment(token)
         else:
             out.append(token)
+
+    def _is_references(self) -> bool:
+        """Whether the group that has begun is `{\\bf References}`."""
+        bold, title, end = (self._tokens[self._at : self._at + 3] + [""] * 3)[:3]
+        return bold == "\\bf" and end == "}" and _REFERENCES.fullmatch(title.rstrip(".:")) is not None
 
     def _table(self) -> None:
         """`\\halign{template \\cr row \\cr}`."""
