@@ -184,13 +184,18 @@ def test_what_a_page_hides_and_how_words_are_read() -> None:
         ("<p>a</p>" * 300_000, "tags, over the limit"),
         ("<p>a b" * 600_000, "tags, over the limit"),
         ("<p>" + "".join(f"<b a={n}>" for n in range(300)) + "</p>" + "<p>x" * 10_000, "as a tree|HTML nodes"),
+        ("<p a='>' " + " ".join(f"a{n}" for n in range(2_000)) + ">x", "attributes"),
     ],
-    ids=["elements", "unclosed", "opened anew"],
+    ids=["elements", "unclosed", "opened anew", "attributes"],
 )
 def test_a_page_is_counted_before_it_is_a_tree(body: str, why: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(xhtml, "MAX_MEMORY", 64 << 20)
     with pytest.raises(MarkupError, match=why):
         xhtml.html(body)
+
+
+def test_long_attributes_are_no_many_attributes() -> None:
+    assert html_blocks(f"<p style='{'a b ' * 5_000}' data-x=\"{'> ' * 5_000}\">a</p>") == ["a"]
 
 
 def test_xhtml_beyond_a_limit_is_no_html_either() -> None:

@@ -21,6 +21,10 @@ from firn.data.markup.xml import MAX_BYTES, MAX_DEPTH, MAX_NODES, Element, NotWe
 # anew in every paragraph, so that few tags give many nodes: the parser has so much memory and no more.
 MAX_TAGS = MAX_NODES // 2
 MAX_MEMORY = 512 << 20
+# The parser looks through all attributes of a tag for each of them.
+MAX_ATTRIBUTES = 1_000
+_TAG = re.compile(r"""<[a-z](?:[^>=]++|=\s*+(?:"[^"]*+"|'[^']*+')?+)*+""", re.IGNORECASE)
+_ATTRIBUTE = re.compile(r"""[^\s/>=]++(?:\s*+=\s*+(?:"[^"]*+"|'[^']*+'|[^\s>]*+))?+""")
 
 
 def tree(data: bytes, text: str) -> Element:
@@ -42,6 +46,8 @@ def html(text: str) -> Element:
         raise MarkupError(f"HTML of {len(text)} characters, over the limit of {MAX_BYTES}")
     if (tags := text.count("<")) > MAX_TAGS:
         raise MarkupError(f"HTML of {tags} tags, over the limit of {MAX_TAGS}")
+    if any(_attributes(tag[0]) > MAX_ATTRIBUTES for tag in _TAG.finditer(text)):
+        raise MarkupError(f"HTML of a tag with more than {MAX_ATTRIBUTES} attributes")
     try:
         with memory_within(MAX_MEMORY):
             page = HTMLTree.parse(text)
@@ -65,6 +71,11 @@ def html(text: str) -> Element:
             parent.children.append(element)
             left.extend((child, element, depth + 1) for child in reversed(_children(node)))
     return root
+
+
+def _attributes(tag: str) -> int:
+    """How many attributes a tag has, at most."""
+    return sum(1 for _ in _ATTRIBUTE.finditer(tag)) - 1 if len(tag) > 2 * MAX_ATTRIBUTES else 0
 
 
 def _children(node):  # type: ignore[no-untyped-def]
