@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 from firn.data.bz2_blocks import Lost, Streams
-from firn.data.frames import KINDS, PIECE, BadFrame, Kind, Readable, Tape, kind_of
+from firn.data.frames import KINDS, LONG_WINDOW, PIECE, BadFrame, Kind, Readable, Tape, kind_of
 
 #: Frames that cannot be unpacked, and what only looks like one behind a damaged one, after which a file is given up.
 MAX_DAMAGED = 1000
@@ -54,6 +54,8 @@ class Cut:
     @property
     def error(self) -> str:
         """What is lost and why, and how it may be mended where that is all."""
+        if self.reason == LONG_WINDOW:
+            return f"the {self.kind.name} at bytes {self.block}-{self.end - 1} is not unpacked: {self.reason}"
         mend = f"; nothing can be read behind it: {self.kind.mend}" if self.final else ""
         return f"the {self.kind.name} at bytes {self.block}-{self.end - 1} is damaged: {self.reason}{mend}"
 
