@@ -372,7 +372,8 @@ def _again(error: Exception) -> float | None:
 
 def _unconnected(error: Exception) -> bool:
     kinds = {kind.__name__ for cause in _causes(error) for kind in type(cause).__mro__}
-    return bool(kinds & {"ClientConnectorError", "EndpointConnectionError", "ConnectionRefusedError"})
+    # Of aiohttp, botocore, httpx, Python.
+    return bool(kinds & {"ClientConnectorError", "EndpointConnectionError", "ConnectError", "ConnectionRefusedError"})
 
 
 def _told(error: Exception, url: str) -> OSError:

@@ -35,6 +35,8 @@ from firn.serve.redact import excerpt, locator, shown, visible
 
 #: Kinds of errors that are told apart, per source.
 _KINDS = 20
+#: Characters of each, enough for how it may be mended.
+_KIND = 200
 #: Source, shard and row of a document.
 Place = tuple[str, Manifest, int]
 _NUMBER = re.compile(r"\b0x[0-9a-fA-F]+|\d+")
@@ -184,7 +186,7 @@ def _errors(store: Store, manifest: Manifest) -> Iterator[str]:
     ledger = pq.read_table(store.local(manifest, "ledger"), columns=["verdict", "rule", "error"])
     for row in ledger.filter(pc.equal(ledger["verdict"], "failed")).to_pylist():
         message = _PAGE.sub("", shown((row["error"] or "").split("\n")[0]))
-        message = _NUMBER.sub("N", message)[:80]
+        message = _NUMBER.sub("N", message)[:_KIND]
         yield row["rule"] or message or "unknown"
 
 

@@ -140,3 +140,23 @@ def test_of_a_url_with_a_query_only_the_path_is_named(tmp_path: Path, web: Web) 
     with pytest.raises(InputError, match="two sources") as refused:
         find([*source.paths, f"{web.url}/corpus/a.jsonl?token=other"])
     assert "token" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("path", "mend"),
+    [
+        ("s3://bucket.invalid/corpus/", "FSSPEC_S3_ANON=true"),
+        ("hf://datasets/owner/name/*.parquet", "HF_TOKEN"),
+        ("http://127.0.0.1:9/corpus/", "the connection"),
+    ],
+)
+def test_what_cannot_be_reached_is_told_and_what_to_look_at(
+    monkeypatch: pytest.MonkeyPatch, path: str, mend: str
+) -> None:
+    def unreachable(ask: object, url: str, connections: int = 1) -> None:
+        raise OSError("no route to it")
+
+    monkeypatch.setattr("firn.data.sources.listing.patiently", unreachable)
+    with pytest.raises(InputError, match="cannot be listed: no route to it") as refused:
+        find([path])
+    assert mend in (refused.value.mend or "")
