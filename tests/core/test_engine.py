@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -14,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from firn.core.engine import LocalEngine
-from firn.core.errors import ConservationError, StoreError
+from firn.core.errors import ConservationError, EngineError, StoreError
 from firn.core.hashing import hash_file
 from firn.core.stage import Input, Stage, Task, Work, execute
 from firn.core.store import Store
@@ -164,6 +165,20 @@ def test_documents_that_kill_or_exhaust_their_worker_fail_alone(tmp_path: Path) 
         if path.is_file():
             path.unlink()
     assert outcome(start(tmp_path, "hostile", workers=2)) == first
+
+
+def unreachable(work: Work) -> None:
+    raise OSError(errno.EIO, "the connection broke", "https://example.org/a.gz")
+
+
+def test_what_a_disk_or_server_did_is_told_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("firn.core.engine.PAUSE", 0.0)
+    task = Task(Stage("unreachable", 1, unreachable), None, (), "x")
+    with LocalEngine(Store(tmp_path), workers=1) as engine, pytest.raises(EngineError) as given_up:
+        engine.run([task])
+    assert "the connection broke: 'https://example.org/a.gz'" in str(given_up.value)
+    assert "Traceback" not in str(given_up.value)
+    assert "the connection" in (given_up.value.mend or "")
 
 
 def test_a_torn_manifest_and_a_cut_file_count_as_absent(tmp_path: Path) -> None:
