@@ -120,6 +120,37 @@ def test_a_licence_text_that_takes_something_back_is_unknown(text: str) -> None:
         )
 
 
+def test_a_permissive_text_that_speaks_of_a_copyleft_licence_is_under_both() -> None:
+    """As the file `copyright` of a Debian package, or a licence of parts that are under others."""
+    parts = f"Files: *\nLicense: GPL-3\n\nFiles: lib/*\nLicense: ISC\n{ISC}"
+    assert folders_of({"debian/copyright": parts})["debian"] == "GPL-3.0-only AND ISC"
+    mixed = MIT + "\nThe folder x is under the terms of the Mozilla Public License, version 2.0.\n"
+    assert licenses.in_text(mixed) == "MIT AND MPL-2.0"
+    assert folders_of({"LICENSE": "Dual licensed under MIT or GPL.\n" + MIT})[""] == "", (
+        "which it is, a person must say"
+    )
+    assert folders_of({"LICENSE": notice("GNU General Public License", LATER)}) == {"": "GPL-2.0-or-later"}
+    kernel = {"COPYING": f"Provided under:\n\n    {TAG} GPL-2.0 WITH Linux-syscall-note\n"}
+    assert folders_of(kernel) == {"": "GPL-2.0 WITH Linux-syscall-note"}
+    python = licenses._TEXTS["PSF-2.0"] + (
+        " GPL-compatible doesn't mean that we're distributing Python under the GPL. They make it possible to combine "
+        "Python with other software that is released under the GPL."
+    )
+    llvm = licenses._TEXTS["Apache-2.0"] + (
+        " If you combine this Software with software that is licensed under the GPLv2, and it conflicts with the "
+        "conditions of the GPLv2, you may choose to waive it."
+    )
+    assert (licenses.in_text(python), licenses.in_text(llvm)) == ("PSF-2.0", "Apache-2.0")
+
+
+def test_files_that_may_hold_a_licence() -> None:
+    names = "LICENSE licence.txt LICENSE-MIT COPYING COPYING3.LIB COPYING.LESSER MIT-LICENSE gpl_license.txt UNLICENSE"
+    for name in (*names.split(), "copyright", "a/package.json", "a/x.c.license"):
+        assert licenses.is_notice(name), name
+    for name in ("license.py", "license.ts", "copyright.h", "licenses.txt", "my-license", "LICENSING", "relicense.md"):
+        assert not licenses.is_notice(name), name
+
+
 def test_what_licences_say_of_themselves_takes_nothing_back() -> None:
     unlicense = licenses._TEXTS["Unlicense"] + " for any purpose, commercial or non-commercial, and by any means."
     assert licenses.in_text(unlicense) == "Unlicense"
@@ -131,6 +162,7 @@ def test_what_licences_say_of_themselves_takes_nothing_back() -> None:
 def test_files_called_as_their_licences_leave_a_choice_and_others_do_not() -> None:
     assert folders_of({"LICENSE.MIT": MIT, "LICENSE.GPL": GPL}) == {"": "GPL-3.0-only OR MIT"}
     assert folders_of({"LICENSE-MIT.txt": MIT, "license_gplv3.md": GPL}) == {"": "GPL-3.0-only OR MIT"}
+    assert folders_of({"MIT-LICENSE.txt": MIT, "GPL-LICENSE.txt": GPL}) == {"": "GPL-3.0-only OR MIT"}
     for names in (("LICENSE.md", "LICENSE.txt"), ("LICENSE-lodash", "LICENSE-ours"), ("LICENSE", "LICENSE.GPL")):
         assert folders_of(dict(zip(names, (MIT, GPL), strict=True))) == {"": "GPL-3.0-only AND MIT"}
     # Beside a text that is not known, another one may be of a part.

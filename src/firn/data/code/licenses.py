@@ -19,7 +19,7 @@ from typing import Any
 import yaml
 
 from firn.data import spdx
-from firn.data.code import notices
+from firn.data.code import languages, notices
 
 #: Largest licence text or metadata that is read, in bytes.
 MAX_BYTES = 256 << 10
@@ -42,10 +42,13 @@ _HOLDS = (
     ("MIT", "MIT-0"), ("ISC", "0BSD"), ("LGPL-2.0-only", "GPL-2.0-only"),
 )  # fmt: skip
 
-_LICENSE_NAME = re.compile(r"(?:licen[cs]e|copying|unlicense|copyright)(?:[-_.].*)?$", re.IGNORECASE)
+_LICENSE_NAME = re.compile(
+    r"(?:(?:mit|bsd|apache|isc|[al]?gpl|mpl)[-_.])?(?:licen[cs]e|copying|unlicense|copyright)\d*(?:[-_.].*)?$",
+    re.IGNORECASE,
+)
 _WHOLE = re.compile(r"(?:licen[cs]e|copying)(?:\.(?:txt|md|rst))?$", re.IGNORECASE)
-# `LICENSE-MIT`, `LICENSE.GPLv3`: of such files one may choose.
-_CHOICE = re.compile(r"licen[cs]e[-_.]([a-z]+?)(?:v?\d|[^a-z]|$)", re.IGNORECASE)
+# `LICENSE-MIT`, `LICENSE.GPLv3`, `MIT-LICENSE.txt`: of such files one may choose.
+_CHOICE = re.compile(r"(?:licen[cs]e[-_.])?([a-z]+?)(?:v?\d|[-_.]licen[cs]e|[^a-z]|$)", re.IGNORECASE)
 _COMPANION = ".license"
 #: What a licence text tells that takes back what it grants; its folder's licence is unknown, whatever else lies there.
 _REFUSED = "NOASSERTION"
@@ -55,6 +58,11 @@ _RESTRICTS = re.compile(
     r"|(?<!any )additional (?:terms|conditions|restrictions)|(?:not|no) (?:\w+ ){0,4}commercial (?:use|purposes?)"
     r"|commercial use (?:is |are )?(?:not|prohibited|forbidden|requires)"
     r"|(?:academic|research|educational|personal|evaluation) (?:\w+ ){0,3}only)\b"
+)
+# Where the licences of Python, and LLVM's exception, speak of the GPL and grant nothing by it.
+_OF_OTHERS = re.compile(
+    r"distributing python under the gpl|software that is (?:released|licensed) under the gpl"
+    r"|conflicts with the conditions of the gpl|was previously distributed under the gnu general public license"
 )
 _METADATA = {"package.json", "composer.json", "pyproject.toml", "Cargo.toml", "setup.cfg"}
 _SETUP = re.compile(r"^license\s*=\s*(\S.*?)\s*$", re.MULTILINE)
@@ -86,11 +94,9 @@ _SPELLED = {name.lower(): name for name in (*PERMISSIVE, *_TEXTS)}
 def is_notice(name: str) -> bool:
     """Whether a file of this name may say under which licence its folder, or the file beside it, is."""
     last = PurePosixPath(name).name
-    return (
-        last in _METADATA
-        or last.endswith(_COMPANION)
-        or (_LICENSE_NAME.match(last) is not None and not last.endswith((".py", ".js", ".go", ".rs")))
-    )
+    if last in _METADATA or last.endswith(_COMPANION):
+        return True
+    return _LICENSE_NAME.match(last) is not None and languages.by_name(last) is None
 
 
 def in_header(text: str) -> str | None:
@@ -101,12 +107,17 @@ def in_header(text: str) -> str | None:
 
 
 def in_text(text: str) -> str | None:
-    """The licence whose text this is; where it holds the texts of several, all of them hold (`AND`)."""
+    """The licence whose text this is; where it holds the texts of several, or says that some of it is under a copyleft
+    licence, all of them hold (`AND`)."""
     held = _trigrams(words := _words(text[:MAX_BYTES]))
     fits = {name for name, known in _KNOWN.items() if len(known & held) >= SIMILAR * len(known)}
-    if fits <= PERMISSIVE and _RESTRICTS.search(" ".join(words)):
-        return _REFUSED
-    return " AND ".join(sorted(fits - {less for more, less in _HOLDS if more in fits})) or None
+    fits -= {less for more, less in _HOLDS if more in fits}
+    if fits <= PERMISSIVE:
+        said = notices.granted(_OF_OTHERS.sub("", whole := " ".join(words)))
+        if _RESTRICTS.search(whole) or (fits and said == ""):
+            return _REFUSED
+        fits |= {said} if said else set()
+    return " AND ".join(sorted(fits)) or None
 
 
 def in_metadata(name: str, text: str) -> str | None:
@@ -140,7 +151,7 @@ def told_by(name: str, text: str) -> str | None:
         return in_metadata(name, text)
     if last.endswith(_COMPANION) and (said := in_header(text)) is not None:
         return said
-    return in_text(text) or ("" if _WHOLE.match(last) and text.strip() else None)
+    return in_text(text) or in_header(text) or ("" if _WHOLE.match(last) and text.strip() else None)
 
 
 def of_folders(told: Mapping[str, str | None]) -> dict[str, str]:

@@ -85,7 +85,11 @@ def noticed(text: str) -> str | None:
     head = text[:HEAD].lower()
     if "gpl" not in head and ("licen" not in head or not (_PUBLIC.search(head) or any(map(head.__contains__, _HINTS)))):
         return None
-    words = " ".join(_WORD.findall(_LEADING_WORD.sub("", _PLUS.sub(" or later ", head))))
+    return granted(" ".join(_WORD.findall(_LEADING_WORD.sub("", _PLUS.sub(" or later ", head)))))
+
+
+def granted(words: str) -> str | None:
+    """The same of a whole text. words: in lower case, with one space between."""
     found = set()
     for grant in _GRANT.finditer(words):
         if grant["restrictive"] or _CHOICE.search(words, max(grant.start() - 200, 0), grant.end() + 400):
