@@ -127,7 +127,10 @@ def test_a_page_that_is_no_file_is_told_and_how_to_read_its_folder(web: Web) -> 
 
 def test_a_pattern_finds_files_and_a_query_is_no_part_of_it(web: Web) -> None:
     assert [file.name for file in find([f"{web.url}/corpus/*.jsonl"])] == ["a.jsonl"]
-    assert [file.name for file in find([f"{web.url}/corpus/**/*.jsonl"])] == ["a.jsonl", "deep/b.jsonl"]
+    found = find([f"{web.url}/corpus/**/*.jsonl"])
+    assert [file.name for file in found] == ["a.jsonl", "deep/b.jsonl"]
+    # Shards are cut by sizes, which a list of links does not say.
+    assert [file.bytes for file in found] == [(web.folder / "corpus" / file.name).stat().st_size for file in found]
 
 
 def test_of_a_url_with_a_query_only_the_path_is_named(tmp_path: Path, web: Web) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
@@ -13,7 +14,7 @@ from firn.core.errors import InputError
 from firn.core.files import Files, as_os_error
 from firn.core.hashing import hash64
 from firn.core.inputs import External, external
-from firn.core.remote import advice, patiently, shown
+from firn.core.remote import CONNECTIONS, advice, patiently, shown
 
 #: Most bytes to be read for a shard, unless it is one file, and most files.
 BUNDLE_BYTES = 8 << 20
@@ -191,11 +192,27 @@ def _remote(path: str) -> Iterator[Found]:
         raise InputError(f"cannot be listed: {reason.strerror or reason}", where=shown(path), mend=advice(path)) from (
             None if "?" in path else error
         )
+    found = []
     for match, info in sorted(matches.items()):
         name = shown(match).removeprefix(base).lstrip("/")
         if info.get("type") != "directory" and (not web or match == files.root or _is_file(match, name)):
             url = match if "://" in match else f"{protocol}://{match.lstrip('/') if protocol != 'memory' else match}"
-            yield Found(url, base, name, int(info.get("size") or 0))
+            found.append(Found(url, base, name, int(info.get("size") or 0)))
+    yield from _sized(files, found) if web and len(found) > 1 else found
+
+
+def _sized(files: Files, found: Sequence[Found]) -> Iterator[Found]:
+    """The files with their sizes, which a web server's list does not say; 0 where it does not say them at all."""
+
+    def sized(file: Found) -> Found:
+        try:
+            info = patiently(lambda: files.fs.info(file.path), file.path)
+        except OSError:  # whoever comes to read it says so
+            return file
+        return replace(file, bytes=int(info.get("size") or 0))
+
+    with ThreadPoolExecutor(CONNECTIONS) as threads:
+        yield from threads.map(sized, found)
 
 
 def _is_file(link: str, name: str) -> bool:
