@@ -157,7 +157,7 @@ def test_csv_that_is_not_as_it_should_be(tmp_path: Path) -> None:
         ("row=6", "kept", None),
         ("row=7", "failed", None),
         ("row=8", "kept", None),
-        ("row=9", "kept", None),
+        ("row=9", "failed", None),
     ]
     assert [row["text"] for row in documents][:4] == ["one", "two\nlines", "after", "six"]
     (tmp_path / "t.tsv").write_text('text\tid\na, b\t1\n"c\td"\t2\n')
@@ -292,17 +292,28 @@ def test_what_describes_a_dataset_is_no_document(tmp_path: Path) -> None:
     (tmp_path / "saved" / "dataset_dict.json").write_text('{"splits": ["train"]}')
     (tmp_path / "saved" / "train" / "state.json").write_text("{}")
     write_arrow(tmp_path / "saved" / "train" / "data-00000-of-00001.arrow", pa.table({"text": ["two"]}), stream=True)
+    (tmp_path / "lines" / "data").mkdir(parents=True)
+    (tmp_path / "lines" / "README.md").write_text("# A card")
+    (tmp_path / "lines" / "dataset_infos.json").write_text('{\n "default": {\n }\n}')
+    (tmp_path / "lines" / "data" / "train.jsonl.gz").write_bytes(gzip.compress(b'{"text": "three"}\n'))
+    (tmp_path / "lines" / "data" / "test.csv").write_text("text\nfour\n")
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "README.md").write_text("kept")
+    (tmp_path / "notes" / "other.txt").write_text("kept too")
+    (tmp_path / "notes" / "figures.csv").write_text("text\nand this\n")
     found = {}
-    for name in ("set", "saved", "notes"):
+    for name in ("set", "saved", "lines", "notes"):
         documents, ledger = run(tmp_path / "store", files(tmp_path / name))
         found |= texts(documents)
         assert {row["rule"] for row in ledger} <= {None, "files.description"}
     assert found == {
         "data/train-00000-of-00001.parquet#row=1": "one",
         "train/data-00000-of-00001.arrow#row=1": "two",
+        "data/train.jsonl.gz#line=1": "three",
+        "data/test.csv#row=1": "four",
         "README.md": "kept",
+        "other.txt": "kept too",
+        "figures.csv#row=1": "and this",
     }
 
 

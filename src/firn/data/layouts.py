@@ -5,13 +5,13 @@ from __future__ import annotations
 import ast
 import difflib
 import json
-from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from firn.core.errors import InputError
 from firn.core.settings import Settings
-from firn.data.raw import timestamp
+from firn.data import dates
 
 
 class Fields(Settings):
@@ -27,9 +27,9 @@ class Fields(Settings):
     url: str | None = "url"
     """Where it was found."""
     published: str | None = None
-    """When it was written, in ISO 8601."""
+    """When it was written: a timestamp, ISO 8601, RFC 822, a year, or seconds or milliseconds since 1970."""
     crawled: str | None = None
-    """When it was fetched, in ISO 8601."""
+    """When it was fetched, in the same forms."""
     license: str | None = "license"
     """Under which licence it may be used."""
     group: str | None = None
@@ -76,13 +76,17 @@ LAYOUTS: Mapping[str, Fields] = {
 # Longest object as Python prints it that is read, in characters.
 _PRINTED = 64 << 10
 # Made once: a union would be made anew wherever a value is looked at.
-_NUMBERS = (int, float)
+_NUMBERS = (int, float, str, Decimal)
 _ATOMS = (str, int, float)
+# fastText adds 1e-5 to what it takes the logarithm of (`std_log`), so that its scores may be as much above 1.
+_ABOVE = 1.0001
+T = TypeVar("T")
 Layout = Literal["fineweb", "c4", "dolma", "redpajama", "redpajama-v2"]
 
 
 class Found(NamedTuple):
-    """What the fields of a record hold. text: None where there is none."""
+    """What the fields of a record hold. text: None where there is none. unread: fields whose value is no date or score,
+    and therefore null."""
 
     text: str | None
     id: str | None
@@ -91,6 +95,7 @@ class Found(NamedTuple):
     license: str | None
     meta: dict[str, Any]
     columns: dict[str, Any]
+    unread: Sequence[str] = ()
 
 
 def chosen(fields: Fields, layout: str | None) -> Fields:
@@ -129,14 +134,14 @@ def columns_of(fields: Fields, explicit: Sequence[str], columns: Sequence[str], 
 def found(record: Any, fields: Fields) -> Found:
     """What a record, a JSON value or a table's row, holds."""
     text = _value(record, fields.text)
-    published = time(_value(record, fields.published))
-    score = _value(record, fields.language_score)
+    unread: list[str] = []
+    published = _read(dates.read, _value(record, fields.published), "published", unread)
     columns = {
-        "crawled": time(_value(record, fields.crawled)),
+        "crawled": _read(dates.read, _value(record, fields.crawled), "crawled", unread),
         "published": published,
         "date_method": "field" if published else None,
         "language": _string(_value(record, fields.language)),
-        "language_score": float(score) if isinstance(score, _NUMBERS) else None,
+        "language_score": _read(_share, _value(record, fields.language_score), "language_score", unread),
     }
     return Found(
         _text(text),
@@ -146,18 +151,8 @@ def found(record: Any, fields: Fields) -> Found:
         _string(_value(record, fields.license)),
         {name: plain(_value(record, path)) for name, path in fields.meta.items()},
         columns,
+        unread,
     )
-
-
-def time(value: Any) -> datetime | None:
-    """A time in UTC, of a timestamp, a date, or a string in ISO 8601."""
-    if value is None:
-        return None
-    if isinstance(value, datetime):
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-    if isinstance(value, date):
-        return datetime(value.year, value.month, value.day, tzinfo=UTC)
-    return timestamp(_string(value))
 
 
 def plain(value: Any) -> Any:
@@ -169,6 +164,26 @@ def plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def _read(read: Callable[[Any], T | None], value: Any, field: str, unread: list[str]) -> T | None:
+    """What a value says; None where it says nothing, or what the field is not for: then the field is `unread`."""
+    if value is None:
+        return None
+    try:
+        return read(value)
+    except (ValueError, OverflowError):
+        unread.append(field)
+        return None
+
+
+def _share(value: Any) -> float | None:
+    """A number from 0 to 1; None for an empty string. Raises ValueError, OverflowError."""
+    if value == "":
+        return None
+    if isinstance(value, _NUMBERS) and not isinstance(value, bool) and 0 <= (share := float(value)) <= _ABOVE:
+        return min(share, 1.0)
+    raise ValueError("no number from 0 to 1")
 
 
 def _value(record: Any, path: str | None) -> Any:

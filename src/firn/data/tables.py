@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, TextIO, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from firn.data import arrow_messages, charset, parquet_pages, row_sizes
+from firn.data import arrow_messages, arrow_values, charset, parquet_pages, row_sizes
 from firn.data.compressed import FREE, MAX_RATIO, Damaged
 
 #: Suffix -> form of a table.
@@ -37,6 +37,8 @@ _WORK = 16 << 30
 _PARQUET = b"PAR1"
 _SMALLER = "write smaller pages and row groups"
 _HEAD = 64 << 10
+# How undecodable bytes are told from a U+FFFD that was written; other character sets have none, or hardly ever.
+_MARKED = {"utf-8": "surrogateescape"}
 _STRINGS = {pa.string(), pa.large_string()}
 _NUMBERS = {pa.int32(), pa.int64(), pa.float32(), pa.float64()}
 
@@ -107,7 +109,7 @@ def _damage(source: _Source) -> Iterator[None]:
         yield
     except MemoryError:
         raise
-    except (pa.ArrowException, OSError, ValueError, struct.error) as error:
+    except (pa.ArrowException, OSError, ValueError, OverflowError, struct.error) as error:
         if source.error is not None:
             raise source.error from None
         raise Damaged(" ".join(str(error).split())[:300]) from None
@@ -204,14 +206,13 @@ def _rows(source: _Source, batch: pa.RecordBatch, max_bytes: int) -> Iterator[Se
 
 
 def _values(column: pa.Array) -> list[Any]:
-    """The values of a column in Python, as `to_pylist` has them, which takes five times as long."""
+    """The values of a column in Python, as `arrow_values` has them, which takes five times as long."""
     values: list[Any]
     if column.type in _STRINGS or (column.type in _NUMBERS and not column.null_count):
         with suppress(pa.ArrowException, ValueError):  # no UTF-8, which to_pylist says in its own words
             values = column.to_numpy(zero_copy_only=False).tolist()
             return values
-    values = column.to_pylist()
-    return values
+    return arrow_values.values(column)
 
 
 class _Source:
@@ -286,24 +287,43 @@ class _Source:
 
 
 def _csv(stream: BinaryIO, choose: Choose, max_bytes: int, delimiter: str) -> Iterator[Sequence[Row | Unread]]:
-    """Records as RFC 4180 has them, the first one naming the columns."""
+    """Records as RFC 4180 has them, the first one naming the columns. Raises Damaged."""
     csv.field_size_limit(max(csv.field_size_limit(), max_bytes))
     buffered = io.BufferedReader(cast(io.RawIOBase, stream), _HEAD)
     head = buffered.peek(_HEAD)[:_HEAD]
     found = charset.decode(head[: head.rfind(b"\n") + 1] or head, html=False)
     encoding = "utf-8" if head.isascii() else found.charset
-    text = io.TextIOWrapper(buffered, encoding=encoding, errors="replace", newline="")
+    text = io.TextIOWrapper(buffered, encoding=encoding, errors=_MARKED.get(encoding, "replace"), newline="")
     try:
         records = _Records(text, delimiter, max_bytes)
-        names = [name.lstrip("\ufeff").strip() for name in next(records, None) or ()]
+        header = next(records, [])
+        if isinstance(header, Unread):
+            raise Damaged(f"its first record, which names the columns: {header.error or 'too large'}")
+        names = [name.lstrip("\ufeff").strip() for name in header]
         places = [(name, names.index(name)) for name in choose(names)] if names else []
-        for record in records:
-            if record is None:
-                yield [Unread()]
-            elif len(record) > len(names):
-                yield [Unread(f"{len(record)} cells under {len(names)} columns")]
-            elif record:
-                yield [{name: record[place] if place < len(record) else None for name, place in places}]
+        lost = False  # whether it is not known where the next record begins
+        piece: list[Row | Unread] = []
+        size = 0
+        try:
+            for record in records:
+                if isinstance(record, Unread):
+                    lost = record.error is not None
+                    piece.append(record)
+                elif lost and record and (len(record) != len(names) or any('"' in cell for cell in record)):
+                    piece.append(Unread("behind a record whose end is not known, and perhaps a part of it"))
+                elif len(record) > len(names):
+                    piece.append(Unread(f"{len(record)} cells under {len(names)} columns"))
+                elif record:
+                    lost = False
+                    piece.append({name: record[place] if place < len(record) else None for name, place in places})
+                size += records.used
+                if size >= _BUFFER:
+                    yield piece
+                    piece, size = [], 0
+        except Damaged:
+            yield piece
+            raise
+        yield piece
     finally:
         text.detach()
         buffered.detach()
@@ -314,33 +334,58 @@ class _Overlong(Exception):
 
 
 class _Records:
-    """The records of a CSV file; None for one of more than `limit` characters, which is passed over."""
+    """The records of a CSV file; what is none, or has more than `limit` characters, is passed over.
+
+    used: characters of the latest one.
+    """
 
     def __init__(self, text: TextIO, delimiter: str, limit: int):
         self._text, self._delimiter, self._limit = text, delimiter, limit
-        self._reader = csv.reader(self._lines(), delimiter=delimiter)
-        self._used = 0  # characters of the record so far
+        self._reader = self._new()
+        self.used = self._count = 0  # lines of the record
+        self._first = self._last = ""
+        self._is_broken = False
 
     def __iter__(self) -> _Records:
         return self
 
-    def __next__(self) -> list[str] | None:
-        self._used = 0
+    def __next__(self) -> list[str] | Unread:
+        self.used = self._count = 0
+        self._is_broken = False
         try:
-            return next(self._reader)
+            record = next(self._reader)
         except csv.Error:
-            return None
+            return Unread(self._problem())
         except _Overlong:  # with which the iterator of lines ended
-            self._reader = csv.reader(self._lines(), delimiter=self._delimiter)
-            return None
+            self._reader = self._new()
+            return Unread()
+        if self._is_broken:
+            return Unread(f"not in the character set of the file's beginning, {self._text.encoding}")
+        return record
+
+    def _new(self) -> Iterator[list[str]]:
+        return csv.reader(self._lines(), delimiter=self._delimiter, strict=True)
+
+    def _problem(self) -> str:
+        """What is wrong with a quoted cell. Raises Damaged where other rows would be read wrongly."""
+        if '\\"' in self._first or '\\"' in self._last:
+            raise Damaged("quotes escaped by backslashes, not doubled")
+        lines = f"; {self._count} lines are lost with it" if self._count > 1 else ""
+        return ("text behind a closing quote" if self._last else "a quote that is not closed") + lines
 
     def _lines(self) -> Iterator[str]:
         while line := self._text.readline(self._limit + 1):
-            if self._used + len(line) > self._limit:
-                self._skip(line, quoted=self._used > 0)
+            if self.used + len(line) > self._limit:
+                self._skip(line, quoted=self.used > 0)
                 raise _Overlong
-            self._used += len(line)
+            self._first = self._first if self.used else line
+            self._last = line
+            self.used += len(line)
+            self._count += 1
+            if not line.isascii() and _is_broken(line, self._text.encoding):
+                self._is_broken = True
             yield line
+        self._last = ""
 
     def _skip(self, line: str, quoted: bool) -> None:
         """Pass over the rest of a line; of one that began in a quoted cell, up to the line in which the cell ends."""
@@ -348,3 +393,14 @@ class _Records:
         while line and not (line.endswith("\n") and (not quoted or quotes % 2)):
             line = self._text.readline(_BUFFER)
             quotes += line.count('"')
+
+
+def _is_broken(line: str, encoding: str) -> bool:
+    """Whether there were bytes in a line that are none of its character set."""
+    if encoding not in _MARKED:
+        return "\ufffd" in line
+    try:
+        line.encode()
+    except UnicodeEncodeError:
+        return True
+    return False

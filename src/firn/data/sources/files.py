@@ -59,8 +59,8 @@ class FilesSettings(Settings):
     """A published corpus whose records these are, which says what their fields are."""
     fields: Fields = Fields()
     """Keys of JSON lines, or columns of tables; over those of `layout`."""
-    delimiter: str | None = Field(default=None, min_length=1, max_length=1)
-    """What stands between the cells of CSV. None: a comma, in `.tsv` a tab."""
+    delimiter: str | None = Field(default=None, pattern=r'^[^"\r\n]$')
+    """What stands between the cells of CSV: one character, no quote or line break. None: a comma, in `.tsv` a tab."""
     license: str | None = None
     """Licence, as SPDX identifier or URL, of what does not say its own."""
     max_bytes: int = Field(default=32 << 20, ge=1)
@@ -102,14 +102,17 @@ def shards(name: str, files: Sequence[Found], own: FilesSettings, settings: Extr
 
 
 def _described(files: Sequence[Found]) -> set[tuple[str, str]]:
-    """The folders in or below which there are tables that are no CSV: root and path within it."""
-    forms = [(file, tables.FORMS.get(PurePosixPath(file.name).suffix[1:].lower())) for file in files]
-    return {
-        (file.root, str(folder))
-        for file, form in forms
-        if form in ("parquet", "arrow")
-        for folder in PurePosixPath(file.name).parents
-    }
+    """The folders of data sets, root and path within it: in or below which there is Parquet or Arrow, or else there are
+    CSV and JSON, and no text or page but what describes them."""
+    records, tabular, texts = set[tuple[str, str]](), set[tuple[str, str]](), set[tuple[str, str]]()
+    for file in files:
+        kind, path = kind_of(file.name), PurePosixPath(file.name)
+        if kind is not None and path.name.lower() not in _DESCRIPTIONS:
+            is_text = kind not in ("jsonl", "table")
+            is_table = kind == "table" and _form(file.name) in ("parquet", "arrow")
+            folders = texts if is_text else tabular if is_table else records
+            folders.update((file.root, str(folder)) for folder in path.parents)
+    return tabular | (records - texts)
 
 
 def _task(source: str, part: str, found: list[Found], own: FilesSettings, settings: ExtractSettings | None) -> Task:
@@ -267,8 +270,8 @@ def _lines(rows: Rows, name: str, stream: BinaryIO, settings: FilesSettings) -> 
                         return
                     else:
                         _line(rows, name, number, line, fields, settings)
-                rows.work.advance(1)
             rows.leave()
+            rows.work.advance(len(lines))
     except Damaged as error:
         if rows.enter(f"{name}#line={number + 1}"):
             rows.fail(f"cannot be decompressed: {error}, at line {number + 1}")
@@ -346,8 +349,8 @@ def _table(
                     continue
                 if rows.enter(f"{name}#row={first}" + (f"-{number}" if number > first else "")):
                     _row(rows, name, form, first, row, fields, settings)
-                rows.work.advance(1)
             rows.leave()
+            rows.work.advance(len(piece))
     except Damaged as error:
         if rows.enter(f"{name}#row={number + 1}"):
             rows.fail(f"cannot be read on: {error}, at row {number + 1}")
@@ -384,6 +387,9 @@ def _record(
     rows: Rows, name: str, form: str, number: int, found: layouts.Found, payload: bytes, settings: FilesSettings
 ) -> None:
     """End the row of a record that has a text."""
+    for field in found.unread:
+        counts = rows.work.notes.setdefault("unread", {})
+        counts[field] = counts.get(field, 0) + 1
     locator = f"{name}#{found.id or number}"
     rows.keep(
         document_id(locator, 0, payload),
@@ -396,4 +402,4 @@ def _record(
     )
 
 
-STAGE = Stage("read", 3, run, ledger=True)
+STAGE = Stage("read", 4, run, ledger=True)
