@@ -139,11 +139,15 @@ def test_a_single_frame_gives_what_lies_before_the_damage_and_says_how_to_mend_i
     parts = made(chance, 6)
     whole = PACKS[kind](b"".join(parts))
     found = read(hurt(whole, chance, how, after=16))
-    assert names(found) == [str(i) for i in range(len(names(found)))]
     errors = [r.error for r in found if r.error is not None]
+    if kind == "gzip" and how != "cut":
+        # Its check sum stands at the end: what is wrong before, in a record's header too, is known for it only then.
+        assert errors or [r.block for r in found] == [r.block for r in read(b"".join(parts))]
+        return
+    assert names(found) == [str(i) for i in range(len(names(found)))]
     assert len(errors) == 1 or names(found) == [str(i) for i in range(6)]
-    if errors and "is damaged" in errors[0]:
-        assert "nothing can be read behind it: fetch the file anew" in errors[0]
+    if errors and "is damaged" in errors[-1]:
+        assert "nothing can be read behind it: fetch the file anew" in errors[-1]
 
 
 @given(CHANCE, st.sampled_from(["flip", "zeros", "insert"]))
