@@ -624,10 +624,11 @@ def test_a_pdf_loses_its_furniture_and_gets_its_words_back() -> None:
 
 def test_hyphens_at_line_ends() -> None:
     lines = ["It is well-known that an introduc-", "tion to well-", "known things on pp. 10-", "12 is of Jean-",
-             "Paul and COVID-", "19, a soft\u00ad", "Ware, and self\u2010", "made it is, it is."]  # fmt: skip
+             "Paul and COVID-", "19, a soft\u00ad", "Ware, the state-of-the-",
+             "art, and self\u2010", "made it is, it is."]  # fmt: skip
     assert pdf.paragraphs(lines, pdf.compounds([lines])) == [
         "It is well-known that an introduction to well-known things on pp. 10-12 is of Jean-Paul and COVID-19, "
-        "a softWare, and selfmade it is, it is."
+        "a softWare, the state-of-the-art, and selfmade it is, it is."
     ]
     assert pdf.compounds([["State-of-the-art, 10-12"]]) == {"state-of", "of-the", "the-art"}
 

@@ -32,6 +32,7 @@ _DIGITS = re.compile(r"\d+")
 _HYPHENS = "-\u00ad\u2010\u0002\ufffe"
 _HYPHENATED = re.compile(rf"(?<!\w)(\w+)[{_HYPHENS}]\Z")
 _COMPOUND = re.compile(r"\b(?=([^\W\d_]+-[^\W\d_]+)\b)")
+_CHAIN = re.compile(r"\w-\w{1,20}-\Z")
 _FIRST_WORD = re.compile(r"\w+")
 _SENTENCE_END = re.compile(r"[.!?:;\u3002\uff01\uff1f\u061f][\"'\u201d\u2019)\]]*\Z")
 _ITEM = re.compile(r"(?:[\u2022\u25e6\u25aa\u2013*-]|\(?\d{1,3}[.)]|\(?[a-z][.)])\s")
@@ -149,7 +150,8 @@ def paragraphs(lines: Sequence[str], hyphenated: Collection[str] = ()) -> list[s
     """Lines joined: a paragraph ends where a line is clearly shorter than the others and ends a sentence, before
     an item of a list, and at a short line that a capital follows.
 
-    hyphenated: words that keep a hyphen at which a line ends. Before a capital or a digit, and after a digit, all do.
+    hyphenated: words that keep a hyphen at which a line ends. Before a capital or a digit, after a digit, and after two
+    hyphens in a word, all do.
     """
     lengths = sorted(len(line) for line in lines if line)
     full = lengths[int(len(lengths) * 0.75)] if lengths else 0
@@ -176,9 +178,12 @@ def _before(line: str, following: str, hyphenated: Collection[str]) -> str:
     broken, rest = _HYPHENATED.search(line), _FIRST_WORD.match(following)
     if broken is None or rest is None:
         return line if line.endswith(("\u2014", "/")) else f"{line} "
-    parts = broken[1][-1].isalpha() and rest[0][0].islower()
-    is_word = (parts and f"{broken[1]}-{rest[0]}".lower() not in hyphenated) or line.endswith("\u00ad")
-    return line[:-1] if is_word else f"{line[:-1]}-"
+    keeps = (
+        not (broken[1][-1].isalpha() and rest[0][0].islower())
+        or f"{broken[1]}-{rest[0]}".lower() in hyphenated
+        or _CHAIN.search(line[max(0, broken.start() - 24) : broken.start()])  # state-of-the-
+    )
+    return f"{line[:-1]}-" if keeps and not line.endswith("\u00ad") else line[:-1]
 
 
 def _parts(pages: Sequence[Sequence[str]], outline: Sequence[tuple[int, str]]) -> list[Part]:
