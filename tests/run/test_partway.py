@@ -67,14 +67,16 @@ def test_errors_are_told_by_kind(raw: Path, tmp_path: Path) -> None:
 def test_what_was_read_is_told_as_json(tmp_path: Path) -> None:
     mixed = tmp_path / "mixed"
     mixed.mkdir()
-    (mixed / "a.jsonl").write_text('{"text": "fine"}\n{"words": 3}\n{"text": " "}\n')
+    (mixed / "a.jsonl").write_text('{"text": "fine", "when": "soon"}\n{"words": 3}\n{"text": " "}\n')
     (mixed / "b.pdf").write_bytes(b"%PDF")
     recipe = tmp_path / "mixed.yaml"
-    recipe.write_text(f"sources: {{mine: {{kind: files, paths: ['{mixed}']}}}}\n")
+    source = f"{{kind: files, paths: ['{mixed}'], fields: {{published: when}}}}"
+    recipe.write_text(f"sources: {{mine: {source}}}\n")
     found = collect(load(recipe), tmp_path / "runs", mode="quiet", workers=1)
     told = json.loads(json.dumps(found.to_json()))["sources"][0]
     assert told["gone"] == {"files.no_text": 1, "files.unknown": 1}
     assert told["errors"] == {"line N: no text under the key 'text'": 1}
+    assert told["unread"] == {"published": 1}
     assert (told["records"], told["documents"], told["made"]) == (4, 1, 1)
 
 

@@ -36,6 +36,10 @@ def collected(found: Collected) -> None:
                 table.add_row(escape(tally.source), escape(f"failed: {kind}"), count(n))
     if table.row_count:
         out.print(table)
+    for tally in found.sources:
+        if tally.unread:
+            fields = ", ".join(f"{field} {count(n)}" for field, n in tally.unread.most_common())
+            out.print(f"\n{tally.source}: fields of records that cannot be read, and are null: {fields}", markup=False)
     for document in found.sample:
         _document(out, document)
     made = sum(tally.made for tally in found.sources)

@@ -49,7 +49,8 @@ class Tally:
 
     made: shards that were made now; the others were there. records: raw records, each of which is a row of the ledger.
     documents: that came of them. bytes: of the raw files, as they lie. seconds: of work, summed over shards. gone:
-    records that are no documents, by rule. errors: records that could not be read, by kind.
+    records that are no documents, by rule. errors: records that could not be read, by kind. unread: records
+    of which a field could not be read, by field.
     """
 
     source: str
@@ -61,6 +62,7 @@ class Tally:
     seconds: float = 0.0
     gone: Counter[str] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)
+    unread: Counter[str] = field(default_factory=Counter)
 
     def add(self, store: Store, manifest: Manifest, made: bool) -> None:
         """One more shard."""
@@ -72,12 +74,14 @@ class Tally:
         self.bytes += manifest.observed.get("bytes_in", 0)
         self.seconds += manifest.observed.get("seconds", 0.0)
         self.gone.update(counts.get("rules", {}))
+        self.unread.update(manifest.notes.get("unread", {}))
         if counts["failed"]:
             self.errors.update(_errors(store, manifest))
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
-        return {**vars(self), "gone": dict(self.gone), "errors": dict(self.errors.most_common(_KINDS))}
+        errors = dict(self.errors.most_common(_KINDS))
+        return {**vars(self), "gone": dict(self.gone), "errors": errors, "unread": dict(self.unread)}
 
 
 @dataclass(frozen=True)
