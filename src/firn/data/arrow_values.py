@@ -24,7 +24,7 @@ def values(column: pa.Array) -> list[Any]:
 def _held(kind: pa.DataType) -> pa.DataType:
     """The type nearest to this one whose values Python's types have, but for their range."""
     if pa.types.is_timestamp(kind):
-        return pa.timestamp(_unit(kind), "UTC" if kind.tz else None)
+        return pa.timestamp(_unit(kind), "+00:00" if kind.tz else None)  # which no database of zones is asked for
     if pa.types.is_time64(kind):
         return pa.time64("us")
     if pa.types.is_duration(kind):
