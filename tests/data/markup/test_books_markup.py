@@ -387,7 +387,7 @@ def test_files_of_an_epub_that_cannot_be_read_take_no_other_with_them(monkeypatc
 
 
 def test_an_epub_has_so_many_paragraphs_and_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(epub, "MAX_NODES", 5)
+    monkeypatch.setattr(epub, "MAX_PARAGRAPHS", 5)
     _, found = epub.read(packed(epub_of(b"<p>c</p>" * 9, b"<p>b</p>" * 3, b"<p>a</p>")))
     assert [c.error for c in found] == ["", "", "more than 5 paragraphs in the book"]
     monkeypatch.setattr(epub, "MAX_TOTAL", 1_000)

@@ -16,12 +16,13 @@ from firn.data.markup import gutenberg, licenses, xhtml
 from firn.data.markup.archive import BROKEN, directory_bytes, unzipped
 from firn.data.markup.parts import Matter, Part, chapters, matters
 from firn.data.markup.work import Block, MarkupError, Work, date, one_line
-from firn.data.markup.xml import MAX_NODES, Element, parse
+from firn.data.markup.xml import Element, parse
 
 MAX_FILE = 32 << 20  # bytes of one file of the book, unpacked
 MAX_TOTAL = 64 << 20  # of all that are read
 MAX_RATIO = 200  # unpacked to packed, of a file of more than a megabyte
 MAX_FILES = 20_000
+MAX_PARAGRAPHS = 250_000  # of the book; all are held while its files are read
 MAX_DIRECTORY = 8 << 20  # bytes of the archive's directory, which is held whole
 _ENCRYPTION = "META-INF/encryption.xml"
 
@@ -128,8 +129,8 @@ def package_of(
             root = xhtml.tree(data, charset.decode(data).text)
             blocks = xhtml.blocks(root)
             count += len(blocks)
-            if count > MAX_NODES:
-                raise MarkupError(f"more than {MAX_NODES} paragraphs in the book")
+            if count > MAX_PARAGRAPHS:
+                raise MarkupError(f"more than {MAX_PARAGRAPHS} paragraphs in the book")
             pages[path] = blocks, xhtml.page_title(root), _semantics(root)
         except (MarkupError, RecursionError) as error:
             errors[path] = str(error)
