@@ -191,7 +191,14 @@ def test_what_a_page_hides_and_how_words_are_read() -> None:
 def test_a_page_is_counted_before_it_is_a_tree(body: str, why: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(xhtml, "MAX_MEMORY", 64 << 20)
     with pytest.raises(MarkupError, match=why):
-        xhtml.html(body)
+        xhtml.tree(body.encode(), body)
+
+
+def test_so_is_a_page_of_xml(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(xhtml, "MAX_TAGS", 100)
+    page = '<?xml version="1.0"?><html>' + "<p>a</p>" * 60 + "</html>"
+    with pytest.raises(MarkupError, match="tags, over the limit"):
+        xhtml.tree(page.encode(), page)
 
 
 def test_long_attributes_are_no_many_attributes() -> None:

@@ -32,6 +32,7 @@ def tree(data: bytes, text: str) -> Element:
 
     Raises MarkupError for a page beyond the limits of XML or HTML.
     """
+    _count(text)
     if data.lstrip()[:5] == b"<?xml" or b"http://www.w3.org/1999/xhtml" in data[:4096]:
         try:
             return parse(data)
@@ -40,12 +41,17 @@ def tree(data: bytes, text: str) -> Element:
     return html(text)
 
 
-def html(text: str) -> Element:
-    """The tree of an HTML page. Raises MarkupError for a page beyond the limits."""
+def _count(text: str) -> None:
+    """Raise MarkupError for a page whose size alone tells that its tree would be too large."""
     if len(text) > MAX_BYTES:
         raise MarkupError(f"HTML of {len(text)} characters, over the limit of {MAX_BYTES}")
     if (tags := text.count("<")) > MAX_TAGS:
         raise MarkupError(f"HTML of {tags} tags, over the limit of {MAX_TAGS}")
+
+
+def html(text: str) -> Element:
+    """The tree of an HTML page. Raises MarkupError for a page beyond the limits."""
+    _count(text)
     if any(_attributes(tag[0]) > MAX_ATTRIBUTES for tag in _TAG.finditer(text)):
         raise MarkupError(f"HTML of a tag with more than {MAX_ATTRIBUTES} attributes")
     try:
