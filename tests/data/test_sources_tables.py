@@ -7,6 +7,8 @@ import gzip
 import io
 import json
 import lzma
+import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -442,6 +444,21 @@ def test_a_json_list_is_one_row_that_says_how_to_mend_it(tmp_path: Path) -> None
     (only,) = ledger
     assert only["verdict"] == "failed"
     assert "a JSON list; one object on each line is read" in only["error"]
+
+
+@pytest.mark.skipif(shutil.which("jq") is None, reason="jq is not installed")
+@pytest.mark.parametrize("name", ["a b.json", "a.json.gz", "a.jsonl"])
+@pytest.mark.parametrize("content", ['[{"text": "one"}, {"text": "two"}]', '{\n "text": "one"\n}\n{"text": "two"}\n'])
+def test_the_command_that_mends_json_over_several_lines_does(tmp_path: Path, name: str, content: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(content.encode()) if name.endswith(".gz") else content.encode())
+    _, (only,) = run(tmp_path / "store", files(path))
+    command = only["error"].partition("is read: ")[2]
+    before = path.read_bytes()
+    subprocess.run(command, shell=True, cwd=tmp_path, check=True)
+    assert path.read_bytes() == before
+    documents, _ = run(tmp_path / "store", files(*(each for each in tmp_path.glob("a*") if each != path)))
+    assert [row["text"] for row in documents] == ["one", "two"]
 
 
 def test_a_line_of_millions_of_values_is_not_parsed(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import io
 import json
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -266,7 +267,10 @@ def _lines(rows: Rows, name: str, stream: BinaryIO, settings: FilesSettings) -> 
                     if line is None:
                         rows.remove("too_large", bound=settings.max_bytes)
                     elif number == 1 and line.lstrip().startswith(b"["):
-                        rows.fail(f"a JSON list; one object on each line is read: jq -c '.[]' {name} > {name}l")
+                        rows.fail(f"a JSON list; one object on each line is read: {_relined(name, '.[]')}")
+                        return
+                    elif number == 1 and line.strip() == b"{":
+                        rows.fail(f"an object over several lines; one on each line is read: {_relined(name, '.')}")
                         return
                     else:
                         _line(rows, name, number, line, fields, settings)
@@ -275,6 +279,14 @@ def _lines(rows: Rows, name: str, stream: BinaryIO, settings: FilesSettings) -> 
     except Damaged as error:
         if rows.enter(f"{name}#line={number + 1}"):
             rows.fail(f"cannot be decompressed: {error}, at line {number + 1}")
+
+
+def _relined(name: str, filter: str) -> str:
+    """The command that writes a file's objects one to a line."""
+    plain = plain_name(name)
+    unpack = {"": "cat", ".gz": "zcat", ".bz2": "bzcat", ".xz": "xzcat", ".zst": "zstdcat"}[name[len(plain) :].lower()]
+    to = f"{plain}l" if plain.endswith(".json") else f"{plain}.jsonl"
+    return f"{unpack} {shlex.quote(name)} | jq -c {shlex.quote(filter)} > {shlex.quote(to)}"
 
 
 def _bounded(stream: BinaryIO, limit: int) -> Iterator[list[bytes | None]]:
