@@ -637,6 +637,9 @@ def test_hyphens_at_line_ends() -> None:
         "It is well-known that an introduction to well-known things on pp. 10-12 is of Jean-Paul and COVID-19, "
         "a softWare, the state-of-the-art, and selfmade it is, it is."
     ]
+    assert pdf.paragraphs(["an introduc\ufffetion to well\u0002known things"], {"well-known"}) == [
+        "an introduction to well-known things"  # as pdfium joins lines
+    ]
     assert pdf.compounds([["State-of-the-art, 10-12"]]) == {"state-of", "of-the", "the-art"}
 
 

@@ -30,8 +30,11 @@ _PAGE_NUMBER = re.compile(
 _DIGITS = re.compile(r"\d+")
 # pdfium's sign for a hyphen that ends a line, and the hyphens of Unicode.
 _HYPHENS = "-\u00ad\u2010\u0002\ufffe"
-_HYPHENATED = re.compile(rf"(?<!\w)(\w+)[{_HYPHENS}]\Z")
+_HYPHENATED = re.compile(rf"\w[{_HYPHENS}]\Z")
 _COMPOUND = re.compile(r"\b(?=([^\W\d_]+-[^\W\d_]+)\b)")
+_SIGN = "\u0002"
+_DIVIDED = re.compile(r"(?<!\w)(\w+)[\u0002\ufffe](?=(\w+))")
+_NO_CHARACTERS = re.compile("[\u00ad\u0002\ufffe]")
 _CHAIN = re.compile(r"\w-\w{1,20}-\Z")
 _FIRST_WORD = re.compile(r"\w+")
 _SENTENCE_END = re.compile(r"[.!?:;\u3002\uff01\uff1f\u061f][\"'\u201d\u2019)\]]*\Z")
@@ -164,26 +167,35 @@ def paragraphs(lines: Sequence[str], hyphenated: Collection[str] = ()) -> list[s
         if begin or _ITEM.match(line):
             found.append([line])
         else:
-            found[-1][-1:] = [_before(found[-1][-1], line, hyphenated), line]
+            found[-1][-1:] = [_before(found[-1][-1], line), line]
         after = next((other for other in lines[place + 1 : place + 2] if other), "")
         short = len(line) < 0.8 * full
         ends = _SENTENCE_END.search(line) is not None
         is_open = _HYPHENATED.search(line) is not None
         begin = short and (ends or (len(line) < 0.6 * full and after[:1].isupper() and not is_open))
-    return [re.sub("[\u00ad\u0002\ufffe]", "", "".join(pieces)) for pieces in found]
+    return [_mended("".join(pieces), hyphenated) for pieces in found]
 
 
-def _before(line: str, following: str, hyphenated: Collection[str]) -> str:
-    """A line as it stands before the one that follows it in the paragraph."""
-    broken, rest = _HYPHENATED.search(line), _FIRST_WORD.match(following)
-    if broken is None or rest is None:
-        return line if line.endswith(("\u2014", "/")) else f"{line} "
-    keeps = (
-        not (broken[1][-1].isalpha() and rest[0][0].islower())
-        or f"{broken[1]}-{rest[0]}".lower() in hyphenated
-        or _CHAIN.search(line[max(0, broken.start() - 24) : broken.start()])  # state-of-the-
-    )
-    return f"{line[:-1]}-" if keeps and not line.endswith("\u00ad") else line[:-1]
+def _before(line: str, following: str) -> str:
+    """A line as it stands before the one that follows it in the paragraph: with a sign for a hyphen at its end."""
+    if _HYPHENATED.search(line) and _FIRST_WORD.match(following):
+        return line[:-1] if line.endswith("\u00ad") else f"{line[:-1]}{_SIGN}"
+    return line if line.endswith(("\u2014", "/")) else f"{line} "
+
+
+def _mended(text: str, hyphenated: Collection[str]) -> str:
+    """Words divided at line ends made whole. pdfium joins lines itself where one ends with a hyphen."""
+
+    def first(found: re.Match[str]) -> str:
+        one, other = found.groups()
+        keeps = (
+            not (one[-1].isalpha() and other[0].islower())
+            or f"{one}-{other}".lower() in hyphenated
+            or _CHAIN.search(text, max(0, found.start() - 24), found.start())  # state-of-the-
+        )
+        return f"{one}-" if keeps else one
+
+    return _NO_CHARACTERS.sub("", _DIVIDED.sub(first, text))
 
 
 def _parts(pages: Sequence[Sequence[str]], outline: Sequence[tuple[int, str]]) -> list[Part]:

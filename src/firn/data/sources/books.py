@@ -484,4 +484,4 @@ def _latex(data: Mapping[str, bytes], name: str) -> Contents:
     return Contents(said, [Chapter(part) for part in parts.chapters(gutenberg.cut_blocks(made.blocks))])
 
 
-STAGE = Stage("read", 6, run, ledger=True)
+STAGE = Stage("read", 7, run, ledger=True)
