@@ -191,7 +191,7 @@ def _only(piece: bytes | str, offset: int, length: int, url: str | None, limit: 
         return f"what the index names is no page, but a record of the type {found[0].type[:40] or 'unknown'}"
     of = found[0].headers.get("warc-target-uri", "").strip("<> ")
     if url is not None and not _same_page(of, url):
-        return f"what the index names is the record of another page: {of}"
+        return f"what the index names is the record of another page (page {of})"
     return replace(found[0], offset=offset, end=offset + length)
 
 
