@@ -58,7 +58,7 @@ def test_bins_of_scores_that_are_right() -> None:
 def test_a_bin_counts_good_and_bad_as_if_equally_many() -> None:
     labels = np.repeat([True, False], [10, 90])
     [only] = report(np.full(100, 0.5), labels).bins
-    assert (only.documents, only.score, only.good) == (100, 0.5, pytest.approx(0.5))
+    assert (only.documents, only.score, only.good) == (100, pytest.approx(0.5), pytest.approx(0.5))
 
 
 def test_scores_that_are_grades_have_no_bins() -> None:
