@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
+import io
 import json
+import random
 import re
 import sys
 import threading
@@ -18,10 +21,12 @@ from typing import Any
 import brotli
 import fsspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from firn.core.hashing import document_id
 from firn.core.store import Manifest, Store
-from firn.data import read
+from firn.data import read, wacz, warc
 from firn.data.extract import ExtractSettings
 from firn.data.fetch import raw
 from firn.data.sources import WarcSource
@@ -323,3 +328,33 @@ def test_a_wacz_file_of_several_archives_and_hostile_ones(tmp_path: Path) -> Non
     assert counts[1] == (0, 1)
     assert counts[2][1] >= 1
     assert counts[3] == (0, 1)
+
+
+@given(st.integers(0, 1 << 32).map(random.Random), st.sampled_from([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED]))
+def test_whatever_bytes_a_wacz_file_holds_its_damage_is_said(chance: random.Random, way: int) -> None:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", way) as archive:
+        for name in ("archive/a.warc.gz", "archive/b.warc", "archive/c.arc"):
+            archive.writestr(name, members(record("1", http(chance.randbytes(300)))) * 3)
+    data = bytearray(out.getvalue())
+    for _ in range(chance.randint(1, 6)):
+        # Most of the time in what zipfile itself reads: the directory at the end, and the first header.
+        at = chance.choice([chance.randrange(len(data)), chance.randrange(-400, 0), chance.randrange(60)])
+        data[at] = chance.choice([chance.randrange(256), data[at] ^ 1 << chance.randrange(8)])
+    for _, content in wacz.archives(io.BytesIO(bytes(data))):
+        if isinstance(content, wacz.Refused):
+            assert str(content)
+            continue
+        with contextlib.suppress(wacz.Refused):
+            list(warc.records(content, 1 << 20, {"response"}))
+
+
+def test_a_wacz_file_packed_by_what_bounds_no_piece_is_refused() -> None:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("archive/a.warc", record("1", http(b"a")) * 50)
+    [(name, refused)] = wacz.archives(io.BytesIO(out.getvalue()))
+    assert (name, str(refused)) == (
+        "archive/a.warc",
+        "archive/a.warc is packed otherwise than deflated: pack the file anew",
+    )

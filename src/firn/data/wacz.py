@@ -2,20 +2,56 @@
 
 from __future__ import annotations
 
+import io
 import re
 import zipfile
-import zlib
-from collections.abc import Iterator
-from typing import BinaryIO, cast
+from collections.abc import Callable, Iterator
+from typing import IO, Any, BinaryIO, cast
 
 from firn.data.compressed import FREE, MAX_RATIO
-from firn.data.markup.archive import MAX_DIRECTORY, directory_bytes
+from firn.data.markup.archive import BROKEN, MAX_DIRECTORY, directory_bytes
+from firn.data.markup.work import MarkupError
 
 _WARC = re.compile(r"archive/(?!.*\.\./).+\.w?arc(?:\.gz|\.zst)?", re.IGNORECASE)
 
 
-class Refused(Exception):
-    """The file, or one in it, is not read, and this is why."""
+class Refused(MarkupError):
+    """The file, or one in it, is not read, or not to its end, and this is why."""
+
+
+class _Content(io.BufferedIOBase):
+    """A file within, whose damage is Refused, whatever zipfile raises for it."""
+
+    def __init__(self, file: IO[bytes]):
+        self._file = file
+
+    def _guarded(self, done: Callable[..., Any], *arguments: Any) -> Any:
+        try:
+            return done(*arguments)
+        except BROKEN as error:
+            raise Refused(f"it cannot be unpacked: {error or type(error).__name__}") from None
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        return cast(bytes, self._guarded(self._file.read, size))
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        return cast(bytes, self._guarded(self._file.readline, size))
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        return cast(int, self._guarded(self._file.seek, offset, whence))
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def seekable(self) -> bool:
+        return True
+
+    def readable(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
 
 
 def is_wacz(head: bytes) -> bool:
@@ -26,14 +62,14 @@ def is_wacz(head: bytes) -> bool:
 def archives(stream: BinaryIO) -> Iterator[tuple[str, BinaryIO | Refused]]:
     """Name and content of every WARC file in a WACZ file, in the order of names; or why there is none to be read.
 
-    What reading them raises where they are damaged is zipfile.BadZipFile or zlib.error.
+    Reading one raises Refused where it is damaged.
     """
     if (size := directory_bytes(stream)) > MAX_DIRECTORY:
         yield "", Refused(f"its directory is {size} bytes long, at most {MAX_DIRECTORY} are read")
         return
     try:
         packed = zipfile.ZipFile(stream)
-    except (zipfile.BadZipFile, OSError, ValueError) as error:
+    except BROKEN as error:
         yield "", Refused(f"not a zip file: {error}")
         return
     found = {info.filename: info for info in packed.infolist() if _WARC.fullmatch(info.filename)}
@@ -43,7 +79,13 @@ def archives(stream: BinaryIO) -> Iterator[tuple[str, BinaryIO | Refused]]:
         if info.file_size > max(FREE, MAX_RATIO * info.compress_size):
             yield name, Refused(f"{name} unpacks to {info.file_size} bytes, {info.compress_size} are in the file")
             continue
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            # What unpacks those bounds no piece of them. WACZ stores its archives as they are.
+            yield name, Refused(f"{name} is packed otherwise than deflated: pack the file anew")
+            continue
         try:
-            yield name, cast(BinaryIO, packed.open(info))
-        except (zipfile.BadZipFile, NotImplementedError, RuntimeError, zlib.error) as error:
-            yield name, Refused(f"{name} cannot be unpacked: {error}")
+            content = packed.open(info)
+        except BROKEN as error:
+            yield name, Refused(f"{name} cannot be unpacked: {error or type(error).__name__}")
+            continue
+        yield name, cast(BinaryIO, _Content(content))

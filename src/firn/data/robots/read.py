@@ -16,8 +16,6 @@ from __future__ import annotations
 
 import json
 import posixpath
-import zipfile
-import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -186,7 +184,7 @@ def _in_warc(stream: BinaryIO) -> Iterator[Copy | None]:
                 raise archive
             with archive:
                 yield from map(of_record, filter(_matters, records(archive, LONGEST, ("response", "resource"))))
-        except (wacz.Refused, zipfile.BadZipFile, zlib.error, EOFError):
+        except wacz.Refused:
             yield None
 
 

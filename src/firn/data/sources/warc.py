@@ -13,8 +13,6 @@ and is not), `warc.revisit` (no content of its own), `warc.too_large`, `warc.ref
 from __future__ import annotations
 
 import re
-import zipfile
-import zlib
 from collections import Counter
 from typing import BinaryIO, Literal
 
@@ -124,7 +122,7 @@ def _read_wacz(rows: Rows, work: Work, settings: WarcReading, others: Counter[st
                 with archive:
                     for record in records(archive, settings.warc.max_bytes, DOCUMENTS):
                         read_record(rows, record, f"{file}#{name},", settings, others)
-            except (wacz.Refused, zipfile.BadZipFile, zlib.error, EOFError) as error:
+            except wacz.Refused as error:
                 if rows.enter(f"{file}#{name}"):
                     rows.fail(f"{error}; the rest of it is given up")
                 rows.leave()
