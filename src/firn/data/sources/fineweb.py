@@ -32,7 +32,7 @@ class FinewebSource(Settings):
     """Crawl that the pages are of, `CC-MAIN-2024-10`; not for FineWeb-2."""
     config: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     """What the dataset calls a subset: `sample-10BT`, or of FineWeb-2 a language, `fra_Latn`."""
-    share: float = Field(default=1.0, gt=0, le=1)
+    share: float = Field(default=1.0, gt=0, le=1, strict=True)
     """Share of its files, rounded, at least one."""
     seed: int = 0
     """Which files these are. A larger share holds those of a smaller one."""
