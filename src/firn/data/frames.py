@@ -1,9 +1,9 @@
 """Compressed files a frame at a time: what each is called here that can be unpacked without those before it.
 
 These are streams of bz2 and xz, members of gzip, frames of zstd and lz4; the blocks of a damaged bz2 stream are in
-`firn.data.bz2_blocks`. Where a bz2, xz or gzip frame ends, only who
-unpacks it knows; zstd and lz4 say how long their blocks are, so that a frame is cut out first (RFC 8878, 3.1; LZ4 Frame
-Format Description 1.6). Output comes in pieces of at most PIECE bytes, whatever a frame unpacks to.
+`firn.data.bz2_blocks`. Where a bz2, xz or gzip frame ends, only who unpacks it knows; zstd and lz4 say how long their
+blocks are, so that a frame is cut out first (RFC 8878, 3.1; LZ4 Frame Format Description 1.6). Output comes in pieces
+of at most PIECE bytes, whatever a frame unpacks to.
 """
 
 from __future__ import annotations

@@ -49,8 +49,8 @@ class Tally:
 
     made: shards that were made now; the others were there. records: raw records, each of which is a row of the ledger.
     documents: that came of them. bytes: of the raw files, as they lie. seconds: of work, summed over shards. gone:
-    records that are no documents, by rule. errors: records that could not be read, by kind. unread: records
-    of which a field could not be read, by field.
+    records that are no documents, by rule. errors: records that could not be read, by kind. unread: records of which a
+    field could not be read, by field.
     """
 
     source: str
