@@ -1,23 +1,24 @@
-"""Files with a frame of zstd or lz4 per record: what is read at once is what frames read one by one give."""
+"""Records that lie in their file as they should: what is found at once is what is read one by one."""
 
 from __future__ import annotations
 
+import gzip
 import io
 import random
 import sys
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import lz4.frame
+import numpy as np
 import pytest
 import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firn.data.frame_ends import lz4_end, zstd_end
-from firn.data.frames import BadFrame
-from firn.data.warc import Record, records
+from firn.data.warc import Record, _Archive, records
+from firn.data.warc_kernels import BAD, MORE, gzip_begins, lz4_frames, zstd_frames
 from firn.data.warc_packed import packed_records
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -46,7 +47,7 @@ PACKS: dict[str, Pack] = {
     "lz4, large blocks": lambda data: lz4.frame.compress(data, block_size=7, block_checksum=True, store_size=False),
     "lz4, each block alone": lambda data: lz4.frame.compress(data, block_size=4, block_linked=False),
 }
-ENDS = {name: zstd_end if name.startswith("zstd") else lz4_end for name in PACKS}
+FRAMES = {name: zstd_frames if name.startswith("zstd") else lz4_frames for name in PACKS}
 CHANCE = st.integers(0, 1 << 32).map(random.Random)
 PACK = st.sampled_from([*PACKS])
 
@@ -119,18 +120,73 @@ def test_the_same_records_of_a_damaged_file(chance: random.Random, kind: str, ho
 def test_where_a_frame_ends(chance: random.Random, kind: str, size: int) -> None:
     data = chance.choice([bytes(size), chance.randbytes(size), b"snow and ice " * (size // 13)])
     before, frame, behind = chance.randbytes(7), PACKS[kind](data), chance.randbytes(3)
-    end = ENDS[kind]
-    found = end(before + frame + behind, 7, 8 << 20)
-    assert found is not None
-    assert found[0] == 7 + len(frame)
-    assert found[1] >= len(data)
+
+    def found(data: bytes, at: int, limit: int, rows: int = 3) -> list[list[int]]:
+        table = np.zeros((rows, 2), np.int64)
+        FRAMES[kind](np.frombuffer(data, np.uint8), at, limit, table)
+        return table.tolist()
+
+    (first, most), (second, again), last = found(before + frame * 2 + behind, 7, 8 << 20)
+    assert (first, second) == (7 + len(frame), 7 + 2 * len(frame))
+    assert most == again >= len(data)
+    assert last == [BAD, 0]
+    assert found(frame * 3, 0, 8 << 20, 2) == [[len(frame), most], [2 * len(frame), most]]
     for length in (0, 3, 5, len(frame) // 2, len(frame) - 1):
-        assert end(before + frame[:length], 7, 8 << 20) is None
-    if found[1]:
-        with pytest.raises(BadFrame):
-            end(frame, 0, found[1] - 1)
-    with pytest.raises(BadFrame):
-        end(b"\0" + frame, 0, 8 << 20)
+        assert found(before + frame[:length], 7, 8 << 20)[0] == [MORE, 0]
+    if most:
+        assert found(frame, 0, most - 1)[0] == [BAD, 0]
+    assert found(b"\0" + frame, 0, 8 << 20)[0] == [BAD, 0]
+
+
+@given(
+    st.lists(st.sampled_from([b"\x1f", b"\x8b", b"\x08", b"\x1f\x8b\x08", b"\0" * 7])),
+    st.integers(0, 99),
+    st.integers(1, 9),
+)
+def test_where_a_member_may_begin(parts: list[bytes], at: int, rows: int) -> None:
+    data, found = b"".join(parts), np.empty(rows, np.int64)
+    count = gzip_begins(np.frombuffer(data, np.uint8), at, found)
+    places = [place for place in range(at, len(data)) if data.startswith(b"\x1f\x8b\x08", place)]
+    assert found[:count].tolist() == places[:rows]
+
+
+def told(found: list[Record]) -> list[tuple[object, ...]]:
+    return [(r.number, r.place, r.type, r.headers, r.block, r.size, r.error) for r in found]
+
+
+def as_before(data: bytes, wanted: set[str] = WANTED) -> tuple[list[Record], list[Record]]:
+    """Records of a plain file, or of gzip, and as fastwarc alone finds them."""
+
+    def none(self: _Archive, start: int) -> Generator[Record, None, int]:
+        yield from ()
+        return start
+
+    found = list(records(io.BytesIO(data), LIMIT, wanted))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_Archive, "_quick", none)
+        return found, list(records(io.BytesIO(data), LIMIT, wanted))
+
+
+PLAIN: dict[str, Pack] = {"plain": bytes, "gzip": lambda data: gzip.compress(data, 1)}
+
+
+@given(CHANCE, st.sampled_from([*PLAIN]))
+def test_the_same_records_as_fastwarc(chance: random.Random, kind: str) -> None:
+    pack, parts = PLAIN[kind], []
+    for i in range(chance.randint(1, 12)):
+        body = http(chance.randbytes(chance.choice([0, 10, 5000, 90_000, 400_000])))
+        parts.append(pack(record(str(i), body, chance.choice(["response", "request", "resource"]))))
+    for _ in range(chance.choice([0, 0, 1, 3])):
+        parts.insert(chance.randint(0, len(parts)), odd(chance, pack))
+    found, expected = as_before(b"".join(parts))
+    assert told(found) == told(expected)
+
+
+@given(CHANCE, st.sampled_from([*PLAIN]), st.sampled_from(["flip", "cut", "zeros", "insert"]))
+def test_the_same_records_of_a_damaged_file_as_fastwarc(chance: random.Random, kind: str, how: str) -> None:
+    parts = [record(str(i), http(chance.randbytes(chance.randint(0, 5000)))) for i in range(8)]
+    found, expected = as_before(damage(b"".join(map(PLAIN[kind], parts)), chance, how))
+    assert told(found) == told(expected)
 
 
 def test_a_file_that_changes_its_ways_all_the_time_is_read_whole() -> None:

@@ -180,7 +180,7 @@ def _record(header: re.Match[bytes], offset: int) -> Record:
         "Content-Length": length,
     }
     lines = "".join(f"{name}: {value}\r\n" for name, value in head.items())
-    return Record(0, offset, None, kind, lines, None, int(length))
+    return Record(0, offset, None, kind, lines.encode(), None, int(length))
 
 
 def _read(stream: BinaryIO, record: Record, limit: int, wanted: Collection[str]) -> tuple[bytes | None, int]:

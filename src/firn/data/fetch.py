@@ -239,7 +239,7 @@ def _numbered(stream: BinaryIO, name: str, number: int, limit: int) -> bytes | N
     """A WARC record by its number, as its header and block."""
     for record in records(stream, limit, _WARC_TYPES):
         if record.number == number:
-            return record.head.strip().encode("utf-8", "replace") + b"\r\n\r\n" + (record.block or b"")
+            return record.head.strip() + b"\r\n\r\n" + (record.block or b"")
     return None
 
 

@@ -1,8 +1,9 @@
 """WARC records out of a file, good ones and broken ones, each with its place.
 
-Plain files, and gzip files with a member per record, fastwarc reads as far as they are sound. It ends at the first
-thing that is not, and says nothing of a gzip member cut off before its header is complete; so here every such place
-becomes a `Record` with an error, and reading goes on at the next place where a record begins.
+What lies in its file as it should is read by `warc_plain` and `warc_framed`. Of plain files, and gzip files with a
+member per record, fastwarc reads the rest. It ends at the first thing that is not sound, and says nothing of a gzip
+member cut off before its header is complete; so here every such place becomes a `Record` with an error, and reading
+goes on at the next place where a record begins.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from fastwarc.warc import ArchiveIterator, WarcRecord
 
 from firn.data.arc import arc_records, is_arc
 from firn.data.frames import kind_of
-from firn.data.warc_framed import framed_records
+from firn.data.warc_framed import framed_records, member_records
 from firn.data.warc_packed import packed_records
+from firn.data.warc_plain import plain_records
 from firn.data.warc_record import GZIP, Record, broken, is_usual, is_whole
 from firn.data.wikitext.packed import HEAD, damaged_kind
 
@@ -116,7 +118,9 @@ class _Bytes:
 
 
 def _read(found: WarcRecord, offset: int, head: str, limit: int, wanted: Collection[str]) -> Record:
-    record = Record(0, offset, None, str(found.record_type), head, None, found.content_length)
+    record = Record(
+        0, offset, None, str(found.record_type), head.encode("utf-8", "replace"), None, found.content_length
+    )
     if record.type == "unknown":  # to fastwarc
         record.type = record.headers["warc-type"].lower()
     if not record.size and not re.fullmatch("0+", length := record.headers["content-length"]):
@@ -139,9 +143,29 @@ class _Archive:
     def records(self) -> Iterator[Record]:
         at: int | None = 0
         while at is not None and not self.unusual:
-            at = yield from self._sound(at)
+            at = yield from self._quick(at)
+            if at is not None:
+                at = yield from self._sound(at)
         if at is not None:
             yield from packed_records(self.stream, self.limit, self.wanted, at, search=False)
+
+    def _quick(self, start: int) -> Generator[Record, None, int | None]:
+        """Records from `start` as far as they are what nearly all are, but the last before one that is not, in whose
+        light that is to be read. Returns where to go on, or None."""
+        found = (
+            member_records(self.stream, self.limit, self.wanted, start)
+            if self.members
+            else plain_records(self.stream, self.limit, self.wanted, start, self.size)
+        )
+        if (last := next(found, None)) is None:
+            return start
+        for record in found:
+            yield last
+            last = record
+        if last.end != self.size:
+            return last.offset
+        yield last
+        return None
 
     def _sound(self, start: int) -> Generator[Record, None, int | None]:
         """Records from `start` as far as they are sound, then what is not. Returns where to go on, or None."""

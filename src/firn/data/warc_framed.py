@@ -1,41 +1,59 @@
-"""WARC records that have a frame of zstd or lz4 each, as the specification of WARC in zstd wants it.
+"""WARC records that have a member of gzip or a frame of zstd or lz4 each, and lie in their file as they should.
 
-Such a frame is cut out, unpacked at once and read as one record. What is not so (damage, a record of several frames,
-frames of several records, one too large to be held) is read by `packed_records`, up to a record that ends where a frame
-does; behind it frames are cut out again.
+Frames are unpacked whole, and the records of many are found at once. All else (damage, a record of several frames,
+frames of several records, one too large to be held, a header that few write) others read: of gzip `firn.data.warc`, of
+zstd and lz4 `packed_records`, up to a record that ends where a frame does; behind it the quick way is taken again.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
+from itertools import accumulate
 from typing import BinaryIO
 
-from firn.data.frame_ends import lz4_end, zstd_end
-from firn.data.frames import LZ4, BadFrame, Lz4, Tape, Zstd, dictionary
-from firn.data.warc_packed import BEGIN, packed_records
-from firn.data.warc_record import Record
+import numpy as np
+from isal import isal_zlib
+from isal.igzip_lib import IsalError
 
-_PIECE = 1 << 17  # so little that it stays in the processor's cache
-_MAX_HEADER = 1 << 16
+from firn.data.frames import LZ4, BadFrame, Lz4, Tape, Zstd, dictionary
+from firn.data.warc_kernels import BAD, RECORD, find_records, gzip_begins, lz4_frames, zstd_frames
+from firn.data.warc_packed import packed_records
+from firn.data.warc_record import MAX_HEADER, TYPES, Record
+
+_PIECE = 1 << 18  # so little that it stays in the processor's cache
+_BATCH = 1 << 16  # unpacked bytes of which the records are found at once, if they are not of one frame
+_ROWS = 256  # of what is found at once
 # After so many changes of the reader a file is not taken for one of a frame per record any more.
 _CHANGES = 1000
+#: Frames: where each ends in the file, and what it holds. Raises BadFrame at one that is not sound.
+Frames = Iterator[tuple[int, bytes]]
 
 
 def framed_records(stream: BinaryIO, limit: int, wanted: Collection[str]) -> Iterator[Record]:
     """Every record of a file of zstd or lz4. The arguments are those of `firn.data.warc.records`."""
+    size = stream.seek(0, io.SEEK_END)
+    stream.seek(0)
+    first = dictionary(stream)
+    stream.seek(len(first))
     try:
-        frames = _Frames(stream, limit, wanted)
+        if stream.read(4) == LZ4:
+            find, unpack = lz4_frames, Lz4().at_once
+        else:
+            zstd = Zstd()
+            if first:
+                next(zstd(Tape(io.BytesIO(first))), None)
+            find, unpack = zstd_frames, zstd.at_once
     except BadFrame:
         yield from packed_records(stream, limit, wanted)
         return
     known: int | None = None  # where the latest record begins that is sound
-    start = 0
+    start = len(first)
     for change in range(_CHANGES):
-        for record in frames.records(start):
-            known = record.offset
+        for record in _records(_frames(stream, start, find, unpack, _most(limit)), start, limit, wanted):
+            known, start = record.offset, record.end or 0
             yield record
-        if frames.ended:
+        if known is not None and start >= size:
             return
         # From there on, so that what is behind it is read in the light of a frame that is sound.
         others = packed_records(stream, limit, wanted, known or 0)
@@ -50,74 +68,111 @@ def framed_records(stream: BinaryIO, limit: int, wanted: Collection[str]) -> Ite
             return
 
 
-class _Frames:
-    """The frames of a file that are a record each. ended: whether the file ends where the last of them does.
+def member_records(stream: BinaryIO, limit: int, wanted: Collection[str], start: int) -> Iterator[Record]:
+    """Records of a gzip file from the offset `start` on, up to the first member that is not sound or holds anything but
+    a record. The other arguments are those of `firn.data.warc.records`."""
+    return _records(_members(stream, start, _most(limit)), start, limit, wanted)
 
-    Raises BadFrame where the dictionary that the file begins with cannot be read.
+
+def _most(limit: int) -> int:
+    """Bytes of a frame that are held."""
+    return limit + MAX_HEADER + (1 << 20)
+
+
+def _records(frames: Frames, offset: int, limit: int, wanted: Collection[str]) -> Iterator[Record]:
+    """The records of frames, the first of which begins at `offset`, up to one that is not all that its frame holds."""
+    found, is_wanted = np.empty((_ROWS, RECORD), np.int64), [kind in wanted for kind in TYPES]
+    for ends, parts in _batches(frames):
+        data, places, after = b"".join(parts), zip(ends, accumulate(map(len, parts)), strict=True), 0
+        while after < len(data):
+            count = find_records(np.frombuffer(data, np.uint8), after, MAX_HEADER, found)
+            if not count:
+                return
+            rows = found[:count].tolist()
+            for (at, block, block_end, begin, kind), (end, after) in zip(rows, places, strict=False):
+                if begin != after and (block_end > after or data[block_end:after].strip(b"\r\n")):
+                    return
+                size = block_end - block
+                content = data[block:block_end] if is_wanted[kind] and size <= limit else None
+                yield Record(0, offset, end, TYPES[kind], data[at : block - 4], content, size)
+                offset = end
+
+
+def _batches(frames: Frames) -> Iterator[tuple[list[int], list[bytes]]]:
+    """Frames, some at once: where each ends, and what each holds."""
+    ends: list[int] = []
+    parts: list[bytes] = []
+    size, failure = 0, None
+    try:
+        for end, part in frames:
+            ends.append(end)
+            parts.append(part)
+            size += len(part)
+            if size >= _BATCH:
+                yield ends, parts
+                ends, parts, size = [], [], 0
+    except BadFrame:
+        pass
+    except Exception as error:  # the stream's: what was read before it counts
+        failure = error
+    yield ends, parts
+    if failure is not None:
+        raise failure
+
+
+def _frames(
+    stream: BinaryIO, base: int, find: Callable[..., None], unpack: Callable[[bytes, int], bytes], most: int
+) -> Frames:
+    """Frames of zstd or lz4 from the offset `base` on. most: bytes that one unpacks to."""
+    held, at, found = b"", 0, np.empty((_ROWS, 2), np.int64)
+    stream.seek(base)
+    # A frame may be longer than what it unpacks to: its blocks may hold nothing.
+    while len(held) - at <= most and (data := stream.read(max(_PIECE, len(held) - at))):
+        base, held, at, end = base + at, held[at:] + data, 0, 1
+        while end > 0:
+            find(np.frombuffer(held, np.uint8), at, most, found)
+            for end, unpacked in found.tolist():
+                if end <= 0:
+                    break
+                yield base + end, unpack(held[at:end], unpacked)
+                at = end
+        if end == BAD:
+            return
+
+
+def _members(stream: BinaryIO, base: int, most: int) -> Frames:
+    """Members of gzip from the offset `base` on, of `most` bytes.
+
+    Where one ends, only who unpacks it knows: it is given what lies before the next place that looks like the begin of
+    one.
     """
-
-    def __init__(self, stream: BinaryIO, limit: int, wanted: Collection[str]):
-        self._stream, self._limit, self._wanted = stream, limit, wanted
-        stream.seek(0)
-        first = dictionary(stream)
-        stream.seek(len(first))
-        if stream.read(4) == LZ4:
-            self._end, self._unpack = lz4_end, Lz4().at_once
-        else:
-            zstd = Zstd()
-            if first:
-                next(zstd(Tape(io.BytesIO(first))), None)
-            self._end, self._unpack = zstd_end, zstd.at_once
-        self._first = len(first)
-        self._most = limit + _MAX_HEADER + (1 << 20)  # bytes of a frame that are held
-        self.ended = False
-
-    def records(self, start: int) -> Iterator[Record]:
-        """The records from an offset on, up to the first frame that is not one, or not as it should be."""
-        base, held, at = max(start, self._first), b"", 0
-        self._stream.seek(base)
-        while True:
-            try:
-                if (found := self._end(held, at, self._most)) is None:
-                    left = len(held) - at
-                    # Blocks that hold nothing may be many.
-                    data = self._stream.read(max(_PIECE, left)) if left <= self._most else b""
-                    if not data:
-                        self.ended = not left
+    found, inflate = np.empty(_ROWS, np.int64), None
+    parts: list[bytes] = []
+    size = 0
+    stream.seek(base)
+    while data := stream.read(_PIECE):
+        held, at = memoryview(data), 0
+        while at < len(held):
+            count = gzip_begins(np.frombuffer(held, np.uint8), at + 1, found)
+            for place in [*found[:count].tolist(), *([len(held)] if count < _ROWS else [])]:
+                inflate = inflate or isal_zlib.decompressobj(31)
+                try:
+                    part = inflate.decompress(held[at:place], most)
+                except IsalError:  # type: ignore[misc]  # a class, whatever its stub says
+                    return
+                at = place
+                if not inflate.eof:
+                    parts.append(part)
+                    size += len(part)
+                    if size >= most:
                         return
-                    base, held, at = base + at, held[at:] + data, 0
                     continue
-                end, most = found
-                record = self._record(self._unpack(held[at:end], most), base + at, base + end)
-            except BadFrame:
-                return
-            if record is None:
-                return
-            at = end
-            yield record
-
-    def _record(self, data: bytes, offset: int, end: int) -> Record | None:
-        """The record that a frame holds, and nothing else."""
-        fields = data.find(b"\r\n\r\n", 0, _MAX_HEADER)
-        kind, length = _field(data, fields, b"\nWARC-Type: "), _field(data, fields, b"\nContent-Length: ")
-        if not kind or not length.isdigit() or len(length) > 18 or not BEGIN.match(data):
-            return None
-        begin, size = fields + 4, int(length)
-        rest = data[begin + size :]
-        if len(data) < begin + size or (rest != b"\r\n\r\n" and rest.strip(b"\r\n\0")):
-            return None
-        record = Record(
-            0, offset, end, str(kind, "utf-8", "replace").lower(), str(data[:fields], "utf-8", "replace"), None, size
-        )
-        if size <= self._limit and record.type in self._wanted:
-            record.block = data[begin : begin + size]
-        return record
-
-
-def _field(data: bytes, end: int, name: bytes) -> bytes:
-    """The value of a field that a header, which ends there, has once; otherwise nothing."""
-    if (at := data.find(name, 0, end)) < 0:
-        lower = name.lower()
-        return _field(data[:end].lower(), end, lower) if name != lower and end > 0 else b""
-    at += len(name)
-    return b"" if data.find(name, at, end) >= 0 else data[at : data.find(b"\r", at)]
+                if parts:
+                    part = b"".join([*parts, part])
+                    parts, size = [], 0
+                at -= len(inflate.unused_data)
+                inflate = None
+                yield base + at, part
+                if at < place:
+                    break
+        base += len(held)

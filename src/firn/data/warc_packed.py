@@ -255,8 +255,8 @@ def _records(source: Stretches, limit: int, wanted: Collection[str]) -> Iterator
 
 def _record(source: Stretches, limit: int, wanted: Collection[str]) -> Record | None:
     """The record that begins here; None where none does, or it is cut off and of a type that is not wanted."""
-    head = (source.header() or b"").decode("utf-8", "replace")
-    if not is_whole(head):
+    head = source.header() or b""
+    if not is_whole(str(head, "utf-8", "replace")):
         return None
     record = Record(0, None, None, "", head, None, 0)
     if not re.fullmatch(r"\d{1,18}", record.headers["content-length"]):

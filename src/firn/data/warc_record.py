@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 GZIP = b"\x1f\x8b\x08"
+#: Bytes of a header, beyond which none is looked for.
+MAX_HEADER = 1 << 16
+#: WARC-Types as nearly all write them (ISO 28500, 5.5).
+TYPES = ("warcinfo", "response", "resource", "request", "metadata", "revisit", "conversion", "continuation")
 
 
 @dataclass(slots=True)
@@ -21,7 +25,7 @@ class Record:
     offset: int | None
     end: int | None
     type: str
-    head: str
+    head: bytes
     block: bytes | None
     size: int
     error: str | None = None
@@ -31,7 +35,7 @@ class Record:
     def headers(self) -> dict[str, str]:
         """The header's values by their names in lower case."""
         if self._headers is None:
-            self._headers = headers(self.head)
+            self._headers = headers(str(self.head, "utf-8", "replace"))
         return self._headers
 
     @property
@@ -44,7 +48,7 @@ class Record:
 
 def broken(error: str, offset: int | None = None, end: int | None = None) -> Record:
     """A place where no record can be read."""
-    return Record(0, offset, end, "", "", None, 0, error)
+    return Record(0, offset, end, "", b"", None, 0, error)
 
 
 def items(head: str) -> list[tuple[str, str]]:
