@@ -11,8 +11,8 @@ in turn, so that what else the machine does hits both alike. The ratio is the me
 at least 0.9. Small files are read as if they were repeated to 64 MiB, since what is done once per file (its format, its
 end) counts little in a crawl's files of 1 GB. What limits firn is what unpacks a member or a frame, seven tenths of the
 time and more; of plain files, to copy the blocks, or to make the records where they are small.
-packed: the same of the records of such files, packed anew in every way: plain, gzip, zstd, zstd with a dictionary, lz4 as
-fastwarc writes it, and lz4 with check sums.
+packed: the same of the records of such files, packed anew in every way: plain, gzip, zstd, zstd with a dictionary, lz4
+as fastwarc writes it, and lz4 with check sums.
 wikipedia: `bench/wikitext.py`, beside mwparserfromhell's strip_code, which firn is to pass five times over.
 papers: articles a minute of the whole stage `read`, from archive to Parquet; to be at least 500.
 """

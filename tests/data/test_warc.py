@@ -144,6 +144,17 @@ def test_any_damage_is_survived(chance: random.Random, is_gzip: bool, where: int
     assert all(int(name) > where for name in lost)
 
 
+def test_damage_within_a_large_block_gives_nothing_twice() -> None:
+    packed = [members(part) for part in sample(5, 400_000)]
+    for where in range(5):
+        damaged = bytearray(packed[where])
+        damaged[300_000:300_050] = bytes(50)
+        found = read(b"".join([*packed[:where], damaged, *packed[where + 1 :]]))
+        assert names(found) == [str(i) for i in range(5) if i != where]
+        (broken,) = [r for r in found if r.error]
+        assert broken.offset == sum(map(len, packed[:where]))
+
+
 def test_what_is_no_archive_ends_with_a_reason() -> None:
     assert [(r.error, r.place) for r in read(b"")] == [("the file is empty, at byte 0", "bytes=0-")]
     noise = random.Random(0).randbytes(1 << 20)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import bz2
 import lzma
 import re
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import IO, Any, Protocol, cast
@@ -19,6 +18,8 @@ from typing import IO, Any, Protocol, cast
 import lz4.frame
 import xxhash
 import zstandard
+from isal import isal_zlib
+from isal.igzip_lib import IsalError
 
 PIECE = 1 << 20
 #: Bytes that one can go back to where a frame turns out to be damaged.
@@ -38,7 +39,6 @@ _TOO_LONG = "requires too much memory"  # zstd's error of a window over the limi
 ZSTD_BLOCK = 128 << 10
 ZSTD = b"\x28\xb5\x2f\xfd"
 LZ4 = b"\x04\x22\x4d\x18"
-_LZ4_BLOCK = 4 << 20
 _SMALL = 1 << 12  # bytes of a frame of lz4, to which its own check is as quick
 _xxh32 = xxhash.xxh32_intdigest
 _MAX_EMPTY = 1000  # blocks in a row that hold nothing: a few are where a writer was flushed
@@ -119,7 +119,7 @@ class Tape:
     def _fill(self) -> bool:
         data = self._stream.read(_READ)
         gone = max(self._kept, self._first + len(self._held) - WINDOW) - self._first
-        if gone > PIECE:
+        if gone > WINDOW:  # seldom, since then all that stays is copied
             del self._held[:gone]
             self._first += gone
         self._held += data
@@ -163,10 +163,10 @@ class _Unpacker(Protocol):
 
 
 class _Gzip:
-    """zlib's decompressor with the manners of bz2's and lzma's."""
+    """ISA-L's decompressor with the manners of bz2's and lzma's."""
 
     def __init__(self) -> None:
-        self._inner = zlib.decompressobj(31)
+        self._inner = isal_zlib.decompressobj(31)
 
     @property
     def eof(self) -> bool:
@@ -197,7 +197,7 @@ def _fed(make: Callable[[], _Unpacker]) -> Decoder:
                 raise BadFrame("the file breaks off within it")
             try:
                 out = unpacker.decompress(data, PIECE)
-            except (OSError, EOFError, ValueError, lzma.LZMAError, zlib.error) as error:
+            except (OSError, EOFError, ValueError, lzma.LZMAError, IsalError) as error:  # type: ignore[misc]
                 raise BadFrame(str(error)) from None
             if out:
                 yield out, least
@@ -354,39 +354,43 @@ def _without_sum(frame: bytes) -> bytearray:
 
 
 def _lz4(tape: Tape) -> Iterator[tuple[bytes, int]]:
-    context, held, least = lz4.frame.create_decompression_context(), bytearray(), tape.at
-    for block in _lz4_blocks(tape):
+    context, size, least = lz4.frame.create_decompression_context(), 0, tape.at
+    held: list[bytes] = []
+    for block, most in _lz4_blocks(tape):
         try:
-            data, _, _ = lz4.frame.decompress_chunk(context, block, max_length=_LZ4_BLOCK)
+            data, _, _ = lz4.frame.decompress_chunk(context, block, max_length=most)
         except RuntimeError as error:
             raise BadFrame(str(error)) from None
-        if len(held) + len(data) > _OUT:  # a small frame is held back until its check sum is known to be right
+        if size + len(data) > _OUT:  # a small frame is held back until its check sum is known to be right
             yield from _pieces(held, least)
-            held.clear()
-        held += data
+            held, size = [], 0
+        held.append(data)
+        size += len(data)
         least = tape.at
     yield from _pieces(held, tape.at)
 
 
-def _pieces(data: bytearray, least: int) -> Iterator[tuple[bytes, int]]:
-    return ((bytes(data[at : at + PIECE]), least) for at in range(0, len(data), PIECE))
+def _pieces(blocks: list[bytes], least: int) -> Iterator[tuple[bytes, int]]:
+    return ((block[at : at + PIECE], least) for block in blocks for at in range(0, len(block), PIECE))
 
 
-def _lz4_blocks(tape: Tape) -> Iterator[bytes]:
+def _lz4_blocks(tape: Tape) -> Iterator[tuple[bytes, int]]:
+    """The header, the blocks and the end of a frame, and the most bytes that each unpacks to."""
     head = tape.exactly(7)
     flags, largest = head[4], head[5] >> 4 & 7
     if not head.startswith(LZ4) or flags >> 6 != 1 or flags & 2 or largest < 4:
         raise BadFrame("no frame begins here")
-    yield head + tape.exactly(8 * (flags >> 3 & 1) + 4 * (flags & 1))
+    most = 1 << 8 + 2 * largest
+    yield head + tape.exactly(8 * (flags >> 3 & 1) + 4 * (flags & 1)), most
     while True:
         block = tape.exactly(4)
         size = int.from_bytes(block, "little") & 0x7FFFFFFF
-        if size > 1 << 8 + 2 * largest:
+        if size > most:
             raise BadFrame("a block's header is damaged")
         if not size:
-            yield block + tape.exactly(4 * (flags >> 2 & 1))
+            yield block + tape.exactly(4 * (flags >> 2 & 1)), most
             return
-        yield block + tape.exactly(size + 4 * (flags >> 4 & 1))
+        yield block + tape.exactly(size + 4 * (flags >> 4 & 1)), most
 
 
 _ANEW = "fetch the file anew; of one that is compressed record by record, damage costs a record and not the rest"

@@ -169,13 +169,13 @@ class _Archive:
 
     def _sound(self, start: int) -> Generator[Record, None, int | None]:
         """Records from `start` as far as they are sound, then what is not. Returns where to go on, or None."""
-        source, problem = _Bytes(self.stream, start), None
+        base, source, problem = start, _Bytes(self.stream, start), None
         last: Record | None = None
         try:
             for found in ArchiveIterator(cast(BinaryIO, source), parse_http=False, quirks_mode=self.lenient):
-                offset = start + found.stream_pos
+                start = base + found.stream_pos
                 if last is not None:
-                    last.end = offset
+                    last.end = start
                     yield last
                     last = None
                 headers = found.headers
@@ -183,14 +183,14 @@ class _Archive:
                 # Beside the fields there are the first line and an empty one. Lines that end in LF alone are joined.
                 if head.count("\n") != len(headers) + 2 and not self.lenient and "\n" in "".join(headers.values()):
                     self.lenient = True
-                    return offset
+                    return start
                 if not is_usual(head):
                     if is_whole(head):
                         self.unusual = True
-                        return offset
-                    start, problem = offset, "no WARC header, or not all of it"
+                        return start
+                    problem = "no WARC header, or not all of it"
                     break
-                last = _read(found, offset, head, self.limit, self.wanted)
+                last = _read(found, start, head, self.limit, self.wanted)
                 if last.error is not None:
                     break
         except OSError as error:

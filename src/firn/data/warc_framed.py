@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Collection, Iterator
 from itertools import accumulate
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import numpy as np
 from isal import isal_zlib
@@ -47,24 +47,23 @@ def framed_records(stream: BinaryIO, limit: int, wanted: Collection[str]) -> Ite
     except BadFrame:
         yield from packed_records(stream, limit, wanted)
         return
-    known: int | None = None  # where the latest record begins that is sound
-    start = len(first)
+    known = 0  # where the latest record begins that is sound
     for change in range(_CHANGES):
-        for record in _records(_frames(stream, start, find, unpack, _most(limit)), start, limit, wanted):
-            known, start = record.offset, record.end or 0
-            yield record
-        if known is not None and start >= size:
-            return
         # From there on, so that what is behind it is read in the light of a frame that is sound.
-        others = packed_records(stream, limit, wanted, known or 0)
-        if known is not None:
+        others = packed_records(stream, limit, wanted, known)
+        if change:
             next(others)
         for record in others:
             yield record
             if record.error is None and record.end is not None and change < _CHANGES - 1:
-                known, start = record.offset, record.end
                 break
         else:
+            return
+        known, start = cast(int, record.offset), record.end
+        for record in _records(_frames(stream, start, find, unpack, _most(limit)), start, limit, wanted):
+            known, start = cast(int, record.offset), cast(int, record.end)
+            yield record
+        if start >= size:
             return
 
 

@@ -14,13 +14,15 @@ from collections.abc import Collection, Iterator
 from dataclasses import replace
 from typing import BinaryIO
 
+import numpy as np
+
 from firn.data.compressed import FREE, MAX_RATIO, Damaged
 from firn.data.frames import dictionary
-from firn.data.warc_record import Record, broken, is_whole
+from firn.data.warc_kernels import RECORD, find_records
+from firn.data.warc_record import MAX_HEADER, TYPES, Record, broken, is_whole
 from firn.data.wikitext.packed import Cut, unpack
 
-_MAX_HEADER = 1 << 16
-_PIECE = 1 << 20
+_ROWS, _AHEAD = 256, 1 << 18  # records that are found at once, and bytes in which they are
 BEGIN = re.compile(rb"WARC/\d\.\d{1,2}[ \t]{0,8}\r?\n")
 _HEADER_END = re.compile(rb"\n\r?\n")
 _BLANK = re.compile(rb"[\r\n\x00]*")
@@ -50,6 +52,8 @@ class Stretches:
         self._block: int | None = None
         self._frames: list[tuple[int, int]] = []  # unpacked bytes that are a frame's first, and where it begins
         self.cut: Cut | None = None
+        self._failure: Exception | None = None
+        self._rows = np.empty((_ROWS, RECORD), np.int64)
 
     def take(self, size: int) -> bytes:
         """Bytes of the file as it is."""
@@ -124,9 +128,35 @@ class Stretches:
             if end := _HEADER_END.search(head, begin.end() - 1):
                 self._drop(end.end())
                 return head[: end.start()]
-            if len(head) < size or size >= _MAX_HEADER:
+            if len(head) < size or size >= MAX_HEADER:
                 return None
             size *= 4
+
+    def records(self, limit: int, wanted: Collection[str]) -> list[Record]:
+        """Those that come next within the frame, if they lie as they should, but its last: they have no places."""
+        try:
+            while len(self._held) < _AHEAD and self._frame_end() is None and self._more():
+                pass
+        except Exception as error:  # it comes behind what is at hand
+            self._failure = error
+        found: list[Record] = []
+        if self.is_plain:
+            return found
+        end = 0
+        with memoryview(self._held)[: self._frame_end()] as held:
+            count = find_records(np.frombuffer(held, np.uint8), 0, MAX_HEADER, self._rows)
+            for at, block, block_end, after, kind in self._rows[:count].tolist():
+                if after < 0:
+                    break
+                size, end = block_end - block, after
+                content = bytes(held[block:block_end]) if TYPES[kind] in wanted and size <= limit else None
+                found.append(Record(0, None, None, TYPES[kind], bytes(held[at : block - 4]), content, size))
+        self._drop(end)
+        return found
+
+    def _frame_end(self) -> int | None:
+        """How many of the bytes at hand are of the frame that they begin with, if another follows."""
+        return next((at - self._base for at, _ in self._frames if at > self._base), None)
 
     def go_behind(self) -> None:
         """Go to the next stretch."""
@@ -168,6 +198,8 @@ class Stretches:
 
     def _more(self) -> bool:
         """Unpack more of this stretch."""
+        if self._failure is not None:
+            raise self._failure
         if self.cut is not None or (piece := next(self._pieces, None)) is None:
             return False
         if isinstance(piece, Cut):
@@ -219,6 +251,7 @@ def _records(source: Stretches, limit: int, wanted: Collection[str]) -> Iterator
     more = True
     while more:
         source.skip_blank()
+        yield from source.records(limit, wanted)
         lost = broken("")
         if source.peek(1):
             at, begin = source.at, source.place()

@@ -117,4 +117,4 @@ def fetch(work: Work) -> None:
 
 SITES = Stage("robots-sites", 1, find_sites)
 INDEX = Stage("robots-index", 1, search, libraries=("pyarrow",))
-FETCH = Stage("robots-fetch", 1, fetch, libraries=("fastwarc", "zstandard"))
+FETCH = Stage("robots-fetch", 1, fetch, libraries=("fastwarc", "isal", "zstandard"))

@@ -244,4 +244,4 @@ def _joined(url: str, location: Any) -> str:
         return ""
 
 
-STAGE = Stage("robots-read", 2, run, libraries=("fastwarc", "zstandard"))
+STAGE = Stage("robots-read", 2, run, libraries=("fastwarc", "isal", "zstandard"))

@@ -246,4 +246,4 @@ def _fetch(archive: Archive, part: Range, limit: int) -> bytes | str:
         raise OSError(f"{url}: the server gives whole files only, so that no record can be fetched") from None
 
 
-STAGE = Stage("read", 4, run, libraries=("fastwarc",), ledger=True)
+STAGE = Stage("read", 5, run, libraries=("fastwarc", "isal"), ledger=True)

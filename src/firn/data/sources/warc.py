@@ -239,4 +239,4 @@ def _response(record: Record, limit: int) -> http.Response:
     return http.Response(200, {"content-type": kind}, block)
 
 
-STAGE = Stage("read", 6, run, libraries=("fastwarc",), ledger=True)
+STAGE = Stage("read", 7, run, libraries=("fastwarc", "isal"), ledger=True)
