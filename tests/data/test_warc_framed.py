@@ -19,8 +19,9 @@ import zstandard
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from firn.data.frame_kernels import BAD, MORE, lz4_frames, zstd_frames
+from firn.data.gzip_kernels import gzip_begins
 from firn.data.warc import Record, _Archive, records
-from firn.data.warc_kernels import BAD, MORE, gzip_begins, lz4_frames, zstd_frames
 from firn.data.warc_packed import Stretches, packed_records
 
 sys.path.insert(0, str(Path(__file__).parent))

@@ -17,7 +17,7 @@ from isal import isal_zlib
 from isal.igzip_lib import IsalError
 
 from firn.data.frames import LZ4, BadFrame, Lz4, Tape, Zstd, dictionary
-from firn.data.warc_kernels import BAD, RECORD, find_records, gzip_begins, lz4_frames, zstd_frames
+from firn.data.warc_kernels import RECORD, find_records
 from firn.data.warc_packed import packed_records
 from firn.data.warc_record import MAX_HEADER, TYPES, Record
 
@@ -32,6 +32,8 @@ Frames = Iterator[tuple[int, bytes]]
 
 def framed_records(stream: BinaryIO, limit: int, wanted: Collection[str]) -> Iterator[Record]:
     """Every record of a file of zstd or lz4. The arguments are those of `firn.data.warc.records`."""
+    from firn.data.frame_kernels import lz4_frames, zstd_frames
+
     size = stream.seek(0, io.SEEK_END)
     stream.seek(0)
     first = dictionary(stream)
@@ -135,7 +137,7 @@ def _frames(
                     break
                 yield base + end, unpack(held[at:end], unpacked)
                 at = end
-        if end == BAD:
+        if end < 0:
             return
 
 
@@ -145,6 +147,8 @@ def _members(stream: BinaryIO, base: int, most: int) -> Frames:
     Where one ends, only who unpacks it knows: it is given what lies before the next place that looks like the begin of
     one.
     """
+    from firn.data.gzip_kernels import gzip_begins
+
     found, inflate = np.empty(_ROWS, np.int64), None
     parts: list[bytes] = []
     size = 0
