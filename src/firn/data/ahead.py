@@ -22,7 +22,7 @@ from firn.core.files import cache_folder
 from firn.core.hashing import fingerprint
 from firn.core.worker import context
 
-Work = Literal["html", "text", "near", "quality", "evaluation", "pii"]
+Work = Literal["html", "warc", "text", "near", "quality", "evaluation", "pii"]
 
 ROOM = Path(__file__).parent
 
@@ -39,6 +39,7 @@ KERNELS: tuple[dict[Work, str], ...] = (
         "evaluation": "firn.data.decontaminate_kernels",
     },
     {"pii": "firn.data.pii.find"},
+    {"warc": "firn.data.warc_kernels"},
 )  # fmt: skip
 
 

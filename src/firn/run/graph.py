@@ -52,8 +52,9 @@ def collect(recipe: Recipe, engine: LocalEngine, kernels: Collection[ahead.Work]
     """Raw files become documents. kernels: what later stages need compiled, done together with what is needed here."""
     tasks = {name: read.tasks(name, recipe.raw_source(name), recipe.extract, engine) for name in recipe.sources}
     together = [task for name in tasks for task in tasks[name]]
-    html: list[ahead.Work] = ["html"] if any(getattr(task.settings, "extract", None) for task in together) else []
-    engine.ready(partial(ahead.compile_ahead, [*html, *kernels]))
+    here: list[ahead.Work] = ["html"] if any(getattr(task.settings, "extract", None) for task in together) else []
+    here += ["warc"] if any(recipe.raw_source(name).kind in ("warc", "commoncrawl") for name in recipe.sources) else []
+    engine.ready(partial(ahead.compile_ahead, [*here, *kernels]))
     found = iter(engine.run(together))
     return {name: {"read": list(islice(found, len(tasks[name])))} for name in tasks}
 
