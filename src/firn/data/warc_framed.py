@@ -21,8 +21,8 @@ from firn.data.warc_kernels import RECORD, find_records
 from firn.data.warc_packed import packed_records
 from firn.data.warc_record import MAX_HEADER, TYPES, Record
 
-_PIECE = 1 << 18  # so little that it stays in the processor's cache
-_BATCH = 1 << 16  # unpacked bytes of which the records are found at once, if they are not of one frame
+_PIECE = 1 << 17  # so little that it stays in the processor's cache
+_BATCH = 1 << 15  # unpacked bytes of which the records are found at once, if they are not of one frame
 _ROWS = 256  # of what is found at once
 # After so many changes of the reader a file is not taken for one of a frame per record any more.
 _CHANGES = 1000
