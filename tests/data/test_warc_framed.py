@@ -217,6 +217,18 @@ def test_the_same_records_of_files_packed_as_a_whole_as_one_by_one(
         assert told(found) == told(list(packed_records(io.BytesIO(data), LIMIT, WANTED)))
 
 
+@pytest.mark.parametrize("kind", ["zstd", "lz4"])
+def test_a_frame_that_holds_nothing_is_of_no_record_behind_it(kind: str) -> None:
+    pack = WHOLE[kind]
+    parts = [pack(record(str(i), http(bytes(40_000)))) for i in range(6)]
+    data = b"".join(part + pack(b"") for part in parts)
+    found = list(records(io.BytesIO(data), LIMIT, WANTED))
+    assert [r.error for r in found] == [None] * 6
+    for each in found:
+        assert each.offset is not None
+        assert any(data.startswith(part, each.offset) for part in parts)
+
+
 def test_a_file_that_changes_its_ways_all_the_time_is_read_whole() -> None:
     pack = PACKS["zstd"]
     parts = [record(str(i), http(b"a")) for i in range(3000)]
