@@ -84,24 +84,26 @@ def _lz4_frame(data: NDArray[np.uint8], at: int, limit: int) -> tuple[int, int]:
 
 
 @kernel(TEXT, types.int64, types.int64, _ROWS)
-def zstd_frames(data: NDArray[np.uint8], at: int, limit: int, found: NDArray[np.int64]) -> None:
+def zstd_frames(data: NDArray[np.uint8], at: int, limit: int, found: NDArray[np.int64]) -> int:
     """The zstd frames from `at` on, by the lengths that their blocks begin with.
 
     found: where each ends, and the most bytes that it unpacks to; behind the last MORE, or BAD, also where those may be
-    over `limit`, if there is a row left.
+    over `limit`, if there is a row left. Returns how many rows are of use.
     """
     for row in range(len(found)):
         at, most = _zstd_frame(data, at, limit)
         found[row, 0], found[row, 1] = at, most
         if at <= 0:
-            return
+            return row + 1
+    return len(found)
 
 
 @kernel(TEXT, types.int64, types.int64, _ROWS)
-def lz4_frames(data: NDArray[np.uint8], at: int, limit: int, found: NDArray[np.int64]) -> None:
+def lz4_frames(data: NDArray[np.uint8], at: int, limit: int, found: NDArray[np.int64]) -> int:
     """The lz4 frames from `at` on, as above."""
     for row in range(len(found)):
         at, most = _lz4_frame(data, at, limit)
         found[row, 0], found[row, 1] = at, most
         if at <= 0:
-            return
+            return row + 1
+    return len(found)

@@ -21,8 +21,8 @@ from firn.data.warc_kernels import RECORD, find_records
 from firn.data.warc_packed import packed_records
 from firn.data.warc_record import MAX_HEADER, TYPES, Record
 
-_PIECE = 1 << 17  # so little that it stays in the processor's cache
-_BATCH = 1 << 15  # unpacked bytes of which the records are found at once, if they are not of one frame
+_PIECE = 1 << 18  # so little that it stays in the processor's cache
+_BATCH = 1 << 17  # unpacked bytes of which the records are found at once, if they are not of one frame
 _ROWS = 256  # of what is found at once
 # After so many changes of the reader a file is not taken for one of a frame per record any more.
 _CHANGES = 1000
@@ -122,7 +122,7 @@ def _batches(frames: Frames) -> Iterator[tuple[list[int], list[bytes]]]:
 
 
 def _frames(
-    stream: BinaryIO, base: int, find: Callable[..., None], unpack: Callable[[bytes, int], bytes], most: int
+    stream: BinaryIO, base: int, find: Callable[..., int], unpack: Callable[[bytes, int], bytes], most: int
 ) -> Frames:
     """Frames of zstd or lz4 from the offset `base` on. most: bytes that one unpacks to."""
     held, at, found = b"", 0, np.empty((_ROWS, 2), np.int64)
@@ -131,8 +131,8 @@ def _frames(
     while len(held) - at <= most and (data := stream.read(max(_PIECE, len(held) - at))):
         base, held, at, end = base + at, held[at:] + data, 0, 1
         while end > 0:
-            find(np.frombuffer(held, np.uint8), at, most, found)
-            for end, unpacked in found.tolist():
+            count = find(np.frombuffer(held, np.uint8), at, most, found)
+            for end, unpacked in found[:count].tolist():
                 if end <= 0:
                     break
                 yield base + end, unpack(held[at:end], unpacked)
