@@ -87,8 +87,8 @@ def _lz4_frame(data: NDArray[np.uint8], at: int, limit: int) -> tuple[int, int]:
 def zstd_frames(data: NDArray[np.uint8], at: int, limit: int, found: NDArray[np.int64]) -> int:
     """The zstd frames from `at` on, by the lengths that their blocks begin with.
 
-    found: where each ends, and the most bytes that it unpacks to; behind the last MORE, or BAD, also where those may be
-    over `limit`, if there is a row left. Returns how many rows are of use.
+    found: int64 [rows, 2], where each ends, and the most bytes that it unpacks to; behind the last MORE, or BAD, also
+    where those may be over `limit`, if there is a row left. Returns how many rows are filled.
     """
     for row in range(len(found)):
         at, most = _zstd_frame(data, at, limit)

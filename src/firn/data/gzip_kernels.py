@@ -13,7 +13,8 @@ _ONES, _FIRST, _HIGH = (np.uint64(0x0101010101010101 * byte) for byte in (1, 0x1
 
 @kernel(TEXT, types.int64, types.int64[::1])
 def gzip_begins(data: NDArray[np.uint8], at: int, found: NDArray[np.int64]) -> int:
-    """The places from `at` on that look like the begin of a gzip member (RFC 1952, 2.3): how many."""
+    """The places from `at` on that look like the begin of a gzip member (RFC 1952, 2.3). found: int64 [places], the
+    first of them. Returns how many it was given."""
     words, count, end = data[: data.size // 8 * 8].view(np.uint64), 0, data.size - 2
     while at < end and count < found.size:
         if at % 8 == 0 and at // 8 < words.size:

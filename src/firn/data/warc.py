@@ -21,7 +21,7 @@ from firn.data.frames import kind_of
 from firn.data.warc_framed import framed_records, member_records
 from firn.data.warc_packed import packed_records
 from firn.data.warc_plain import plain_records
-from firn.data.warc_record import GZIP, Record, broken, is_usual, is_whole
+from firn.data.warc_record import GZIP, MAX_HEADER, Record, broken, is_usual, is_whole
 from firn.data.wikitext.packed import HEAD, damaged_kind
 
 __all__ = ["MAX_BROKEN", "Record", "records"]
@@ -34,7 +34,6 @@ _LINE = re.compile(rb"(?<![^\n\x00])WARC/\d\.\d")
 _HEADER_END = re.compile(rb"\r?\n\r?\n")
 _LENGTH = re.compile(rb"\ncontent-length:\s*(\d{1,18})", re.IGNORECASE)
 _PIECE = 1 << 16
-_MAX_HEADER = 1 << 16
 # Enough of a gzip member to have its first bytes: the tables of its codes come before.
 _TRIED = 1 << 12
 
@@ -62,7 +61,7 @@ def _found(stream: BinaryIO, limit: int, wanted: Collection[str]) -> Iterator[Re
     """The records by the reader that the file's begin asks for."""
     size = stream.seek(0, io.SEEK_END)
     stream.seek(0)
-    head = stream.read(_MAX_HEADER)
+    head = stream.read(MAX_HEADER)
     stream.seek(0)
     if size == 0:
         yield broken("the file is empty, at byte 0", 0, 0)
@@ -229,7 +228,7 @@ class _Archive:
         """Where the record at `offset` ends, and whether it ends there as it should and not with the file."""
         self.stream.seek(offset)
         if not self.members:
-            head = self.stream.read(_MAX_HEADER)
+            head = self.stream.read(MAX_HEADER)
             block = _block(head)
             end = offset + sum(block) if block else self.size + 1
             self.stream.seek(min(end, self.size))
@@ -272,8 +271,8 @@ def _one_record(head: bytes) -> bool:
     inflate, data, sound = zlib.decompressobj(31), b"", True
     try:
         for at in range(0, len(head), _TRIED):
-            data += inflate.decompress(head[at : at + _TRIED], _MAX_HEADER << 4)
-            if inflate.eof or len(data) >= _MAX_HEADER << 4:
+            data += inflate.decompress(head[at : at + _TRIED], MAX_HEADER << 4)
+            if inflate.eof or len(data) >= MAX_HEADER << 4:
                 break
     except zlib.error:
         sound = False  # what came before the damage may tell all the same

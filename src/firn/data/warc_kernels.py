@@ -37,7 +37,7 @@ def _is(data: NDArray[np.uint8], at: int, word: int) -> bool:
 @kernel(TEXT, types.int64, types.int64, types.int64[:, ::1])
 def find_records(data: NDArray[np.uint8], at: int, limit: int, found: NDArray[np.int64]) -> int:
     """The records from `at` on, up to the first whose header is not all there, longer than `limit` bytes, or not as
-    nearly all write it: how many."""
+    nearly all write it. found: int64 [rows, RECORD]. Returns how many of its rows are filled."""
     for row in range(len(found)):
         line, kind, size = at, -1, -1
         if at + 8 > data.size or not _is(data, at, _MAGIC) or data[at + 6] != 46:  # a dot

@@ -23,10 +23,10 @@ from firn.data.warc_record import MAX_HEADER, TYPES, Record, broken, is_whole
 from firn.data.wikitext.packed import Cut, unpack
 
 _ROWS, _AHEAD = 256, 1 << 18  # records that are found at once, and bytes in which they are
-BEGIN = re.compile(rb"WARC/\d\.\d{1,2}[ \t]{0,8}\r?\n")
+_BEGIN = re.compile(rb"WARC/\d\.\d{1,2}[ \t]{0,8}\r?\n")
 _HEADER_END = re.compile(rb"\n\r?\n")
 _BLANK = re.compile(rb"[\r\n\x00]*")
-# Bytes that are looked at again when more come: as many as BEGIN is long, and the two empty lines before it.
+# Bytes that are looked at again when more come: as many as _BEGIN is long, and the two empty lines before it.
 _OVERLAP = 32
 
 
@@ -123,7 +123,7 @@ class Stretches:
         size = 1 << 12
         while True:
             head = self.peek(size)
-            if not (begin := BEGIN.match(head)):
+            if not (begin := _BEGIN.match(head)):
                 return None
             if end := _HEADER_END.search(head, begin.end() - 1):
                 self._drop(end.end())
@@ -172,7 +172,7 @@ class Stretches:
         damage: Cut | None = None
         begin_at = 1
         while True:
-            while found := BEGIN.search(self._held, begin_at):
+            while found := _BEGIN.search(self._held, begin_at):
                 begin_at = found.start() + 1
                 if self._may_begin(found.start()):
                     del found  # it holds on to the bytes

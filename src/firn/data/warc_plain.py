@@ -20,7 +20,7 @@ def plain_records(
     stream: BinaryIO, limit: int, wanted: Collection[str], start: int, file_size: int
 ) -> Iterator[Record]:
     """Records from the offset `start` on, up to the first whose header is not as nearly all write it, or whose block
-    breaks off. The other arguments are those of `firn.data.warc.records`."""
+    breaks off. The other arguments are those of `firn.data.warc.records`. Raises what `stream` raises."""
     stream.seek(start)
     base, held, at, found = start, b"", 0, np.empty((_ROWS, RECORD), np.int64)
     is_wanted = [kind in wanted for kind in TYPES]
